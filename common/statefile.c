@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * statefile owns the way whole files get to and from the disk. It must not know what is in them.
+ */
+#include "common/statefile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+static int read_all(int fd, char *buf, size_t cap, size_t *ret_len)
+{
+	size_t len = 0;
+
+	while (len < cap) {
+		ssize_t n = read(fd, buf + len, cap - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	*ret_len = len;
+	return 0;
+}
+
+int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
+{
+	/* O_NONBLOCK: a FIFO in the file's place must not hang the daemon */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
+	struct stat st;
+	char *text = NULL;
+	size_t len = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0) {
+		err = -errno;
+	} else if (S_ISDIR(st.st_mode)) {
+		err = -EISDIR;
+	} else if (!S_ISREG(st.st_mode)) {
+		err = -EINVAL;
+	} else if ((uint64_t)st.st_size > max) {
+		err = -EFBIG;
+	} else {
+		text = xrealloc(NULL, (size_t)st.st_size + 1, 1);
+		err = read_all(fd, text, (size_t)st.st_size, &len);
+		if (!err && memchr(text, '\0', len))
+			err = -EINVAL;
+	}
+	close(fd);
+	if (err) {
+		free(text);
+		return err;
+	}
+	text[len] = '\0';
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
+
+static int write_all(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int sync_directory_of(const char *path)
+{
+	char *dir = xstrdup(path), *slash = strrchr(dir, '/');
+	int fd, err = 0;
+
+	if (slash)
+		slash[slash == dir] = '\0';
+	fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		err = -errno;
+	if (fd >= 0)
+		close(fd);
+	free(dir);
+	return err;
+}
+
+int statefile_write(const char *path, const char *text, size_t len)
+{
+	char *real = realpath(path, NULL);
+	const char *target = real ? real : path;
+	char *tmp = xasprintf("%s.new", target);
+	struct stat st;
+	int err = 0, fd;
+
+	/* what a killed predecessor left behind; O_EXCL then guards against a planted link */
+	unlink(tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (fd < 0) {
+		err = -errno;
+		goto out;
+	}
+	if (real && stat(real, &st) == 0) {
+		if (fchmod(fd, st.st_mode & 07777) < 0)
+			err = -errno;
+		/* as root only; for others the file becomes theirs, as any file they write */
+		(void)!fchown(fd, st.st_uid, st.st_gid);
+	}
+	if (!err)
+		err = write_all(fd, text, len);
+	if (!err && fsync(fd) < 0)
+		err = -errno;
+	if (close(fd) < 0 && !err)
+		err = -errno;
+	if (!err && rename(tmp, target) < 0)
+		err = -errno;
+	if (err)
+		unlink(tmp);
+	else
+		/* the new text is in place and seen by all; a directory that cannot be synced
+		 * (some network file systems) is no reason to say that it is not */
+		(void)sync_directory_of(target);
+out:
+	free(tmp);
+	free(real);
+	return err;
+}
+
+int statefile_mkdir(const char *path)
+{
+	char *dir = xstrdup(path);
+	struct stat st;
+	int err = 0;
+
+	for (char *p = dir + 1; !err && *dir; p++) {
+		char c = *p;
+
+		if (c && c != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+			err = -errno;
+		*p = c;
+		if (!c)
+			break;
+	}
+	if (!err && stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		err = -ENOTDIR;
+	free(dir);
+	return err;
+}
+
+int statefile_mkdir_parent(const char *path)
+{
+	char *dir = xstrdup(path), *slash = strrchr(dir, '/');
+	int err = 0;
+
+	if (slash && slash != dir) {
+		*slash = '\0';
+		err = statefile_mkdir(dir);
+	}
+	free(dir);
+	return err;
+}

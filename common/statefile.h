@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * statefile: whole files in and out, surviving kill -9 and power loss.
+ */
+#ifndef EIPD_COMMON_STATEFILE_H
+#define EIPD_COMMON_STATEFILE_H
+
+#include <stddef.h>
+
+/*
+ * Reads a whole regular file of at most max octets into memory that the caller frees; a NUL is
+ * put behind it. 0, or -errno: -EFBIG if larger than max, -EINVAL if it holds a NUL or is no
+ * regular file.
+ */
+int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_len);
+
+/*
+ * Replaces the file in one step: temporary file beside it, fsync, rename, fsync of the directory.
+ * A reader sees the old or the new text, never a part. The mode (and owner, where allowed) of a
+ * file that is replaced is kept, a new one gets 0644; a symbolic link is followed. 0 or -errno,
+ * and then the old file is as it was.
+ */
+int statefile_write(const char *path, const char *text, size_t len);
+
+/* Makes a directory and those above it (0755); 0 if it exists. */
+int statefile_mkdir(const char *path);
+
+/* The same for the directory that a file is in. */
+int statefile_mkdir_parent(const char *path);
+
+#endif
