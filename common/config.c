@@ -1,0 +1,835 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * config owns the keys of eipd.conf: their names, defaults, forms and how they fit together. It
+ * must not know the host (whether br0 exists is asked elsewhere) nor what a value is used for.
+ */
+#include "common/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <iniparser/iniparser.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "common/statefile.h"
+
+#define CONFIG_MAX_SIZE (1 << 20)
+
+/* --- values ------------------------------------------------------------------------------- */
+
+/* Setters take the address of the field; 0, or -EINVAL and the field is as it was. */
+
+static void replace(char **field, const char *value)
+{
+	free(*field);
+	*field = xstrdup(value);
+}
+
+static int set_text(void *field, const char *value)
+{
+	if (strlen(value) > 255)
+		return -EINVAL;
+	replace(field, value);
+	return 0;
+}
+
+static int set_path(void *field, const char *value)
+{
+	/* room is kept for the names that are made from it ("….new", "…/bindings") */
+	if (value[0] != '/' || strlen(value) > PATH_MAX - 64)
+		return -EINVAL;
+	replace(field, value);
+	return 0;
+}
+
+static int set_path_or_none(void *field, const char *value)
+{
+	if (!*value)
+		return set_text(field, value);
+	return set_path(field, value);
+}
+
+static int set_log(void *field, const char *value)
+{
+	if (!strcmp(value, "syslog") || !strcmp(value, "stderr"))
+		return set_text(field, value);
+	return set_path(field, value);
+}
+
+static int set_log_level(void *field, const char *value)
+{
+	static const char *const names[] = { "error", "warning", "info", "debug" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!strcmp(value, names[i])) {
+			*(enum config_log_level *)field = (enum config_log_level)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int set_bool(void *field, const char *value)
+{
+	if (strcmp(value, "yes") && strcmp(value, "no"))
+		return -EINVAL;
+	*(bool *)field = value[0] == 'y';
+	return 0;
+}
+
+static int set_on_exit(void *field, const char *value)
+{
+	if (strcmp(value, "keep") && strcmp(value, "remove"))
+		return -EINVAL;
+	*(bool *)field = value[0] == 'r';
+	return 0;
+}
+
+/* As dev_valid_name() in the kernel. */
+static int set_interface(void *field, const char *value)
+{
+	size_t len = strlen(value);
+
+	if (len == 0 || len >= IFNAMSIZ || !strcmp(value, ".") || !strcmp(value, ".."))
+		return -EINVAL;
+	for (const char *c = value; *c; c++) {
+		if (*c == '/' || *c == ':' || isspace((unsigned char)*c) || !isprint((unsigned char)*c))
+			return -EINVAL;
+	}
+	replace(field, value);
+	return 0;
+}
+
+static int set_interface_or_none(void *field, const char *value)
+{
+	if (!*value)
+		return set_text(field, value);
+	return set_interface(field, value);
+}
+
+static int set_prefix(void *field, const char *value)
+{
+	struct ip4_prefix prefix;
+
+	if (!*value)
+		return 0;
+	if (ip4_prefix_parse(value, &prefix) || !ip4_is_host(prefix.addr) || prefix.len < 8 ||
+		prefix.len > 30)
+		return -EINVAL;
+	*(struct ip4_prefix *)field = prefix;
+	return 0;
+}
+
+static int set_prefix_len(void *field, const char *value)
+{
+	return number_parse(value, 8, 32, field) ? -EINVAL : 0;
+}
+
+static int set_announce(void *field, const char *value)
+{
+	return number_parse(value, 0, 100, field) ? -EINVAL : 0;
+}
+
+/* RFC 791: every internet module must be able to forward datagrams of 68 octets. */
+static int set_mtu(void *field, const char *value)
+{
+	if (!*value)
+		return 0;
+	return number_parse(value, 68, 65535, field) ? -EINVAL : 0;
+}
+
+static int set_time(void *field, const char *value, uint32_t min, uint32_t max)
+{
+	uint32_t seconds;
+
+	if (time_parse(value, &seconds) || seconds < min || seconds > max)
+		return -EINVAL;
+	*(uint32_t *)field = seconds;
+	return 0;
+}
+
+/* Three seconds are the shortest lease with 0 < T1 < T2 < lease in whole seconds. */
+static int set_lease_time(void *field, const char *value)
+{
+	return set_time(field, value, 3, TIME_INFINITE);
+}
+
+static int set_timeout(void *field, const char *value)
+{
+	return set_time(field, value, 1, 86400);
+}
+
+static int set_cooldown(void *field, const char *value)
+{
+	return set_time(field, value, 0, 365 * 86400);
+}
+
+/*
+ * Calls take() for each item of a comma-separated list, blanks stripped. An empty value is an
+ * empty list; an empty item is an error.
+ */
+static int for_each_item(const char *value, int (*take)(void *ctx, const char *item), void *ctx)
+{
+	char *copy, *next, *item;
+	int err = 0;
+
+	if (!*value)
+		return 0;
+	copy = next = xstrdup(value);
+	while (!err && (item = strsep(&next, ","))) {
+		item += strspn(item, " \t");
+		for (size_t n = strlen(item); n && isspace((unsigned char)item[n - 1]); n--)
+			item[n - 1] = '\0';
+		err = *item ? take(ctx, item) : -EINVAL;
+	}
+	free(copy);
+	return err;
+}
+
+static int take_address(void *ctx, const char *item)
+{
+	struct ip4_list *list = ctx;
+	uint32_t ip;
+
+	if (ip4_parse(item, &ip))
+		return -EINVAL;
+	list->addr = xrealloc(list->addr, list->count + 1, sizeof(*list->addr));
+	list->addr[list->count++] = ip;
+	return 0;
+}
+
+static int take_host_address(void *ctx, const char *item)
+{
+	uint32_t ip;
+
+	return ip4_parse(item, &ip) || !ip4_is_host(ip) ? -EINVAL : take_address(ctx, item);
+}
+
+static int set_addresses(void *field, const char *value)
+{
+	struct ip4_list list = { 0 };
+
+	if (for_each_item(value, take_host_address, &list)) {
+		free(list.addr);
+		return -EINVAL;
+	}
+	free(((struct ip4_list *)field)->addr);
+	*(struct ip4_list *)field = list;
+	return 0;
+}
+
+static int set_router(void *field, const char *value)
+{
+	struct config_options *options = field;
+	bool is_auto = !strcmp(value, "auto");
+
+	if (set_addresses(&options->router, is_auto ? "" : value))
+		return -EINVAL;
+	options->router_auto = is_auto;
+	return 0;
+}
+
+static int set_address_or_none(void *field, const char *value)
+{
+	uint32_t ip = 0;
+
+	if (*value && (ip4_parse(value, &ip) || !ip4_is_host(ip)))
+		return -EINVAL;
+	*(uint32_t *)field = ip;
+	return 0;
+}
+
+/* A DNS name without a dot at its end: labels of 1..63 octets, 253 in all (RFC 1035 2.3.4). */
+static int set_domain(void *field, const char *value)
+{
+	size_t label = 0;
+
+	if (strlen(value) > 253)
+		return -EINVAL;
+	for (const char *c = value; *c; c++) {
+		if (*c == '.' ? label == 0 || !c[1] || c[-1] == '-'
+			      : !isalnum((unsigned char)*c) && (*c != '-' || label == 0))
+			return -EINVAL;
+		label = *c == '.' ? 0 : label + 1;
+		if (label > 63)
+			return -EINVAL;
+	}
+	return set_text(field, value);
+}
+
+/* "10.0.0.0/8 192.168.6.1": destination and router, with a blank between */
+static int take_route(void *ctx, const char *item)
+{
+	struct config_options *options = ctx;
+	struct config_route route;
+	char destination[IP4_PREFIX_STRLEN];
+	size_t len = strcspn(item, " \t");
+
+	if (len >= sizeof(destination))
+		return -EINVAL;
+	memcpy(destination, item, len);
+	destination[len] = '\0';
+	item += len;
+	item += strspn(item, " \t");
+	if (ip4_prefix_parse(destination, &route.destination) || ip4_parse(item, &route.router) ||
+		route.destination.addr != ip4_prefix_network(&route.destination))
+		return -EINVAL;
+	options->routes = xrealloc(options->routes, options->route_count + 1, sizeof(route));
+	options->routes[options->route_count++] = route;
+	return 0;
+}
+
+static int set_routes(void *field, const char *value)
+{
+	struct config_options *options = field;
+
+	free(options->routes);
+	options->routes = NULL;
+	options->route_count = 0;
+	return for_each_item(value, take_route, options);
+}
+
+static int take_range(void *ctx, const char *item)
+{
+	struct config *config = ctx;
+	struct ip4_range range;
+
+	if (ip4_range_parse(item, &range) || !ip4_is_host(range.first) || !ip4_is_host(range.last))
+		return -EINVAL;
+	config->outer.pool = xrealloc(config->outer.pool, config->outer.pool_count + 1, sizeof(range));
+	config->outer.pool[config->outer.pool_count++] = range;
+	return 0;
+}
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct ip4_range *ra = a, *rb = b;
+
+	return ra->first < rb->first ? -1 : ra->first > rb->first;
+}
+
+/* At most a /12: beyond it is a slip of the pen, and a table of a million rows helps nobody. */
+#define POOL_MAX (1u << 20)
+
+static int set_pool(void *field, const char *value)
+{
+	struct config *config = field;
+
+	if (!*value || for_each_item(value, take_range, config))
+		return -EINVAL;
+	qsort(config->outer.pool, config->outer.pool_count, sizeof(*config->outer.pool),
+		compare_ranges);
+	for (size_t i = 1; i < config->outer.pool_count; i++) {
+		if (config->outer.pool[i].first <= config->outer.pool[i - 1].last)
+			return -EINVAL;
+	}
+	return config_pool_size(config) > POOL_MAX ? -EINVAL : 0;
+}
+
+/* --- option.N ----------------------------------------------------------------------------- */
+
+static int parse_hex(const char *s, struct config_raw_option *option)
+{
+	option->data = xcalloc(strlen(s) / 2 + 1, 1);
+	while (*s) {
+		char digits[3] = { s[0], s[1], '\0' };
+
+		if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]))
+			return -EINVAL;
+		option->data[option->len++] = (uint8_t)strtoul(digits, NULL, 16);
+		s += 2;
+		if (*s == ':' && s[1])
+			s++;
+	}
+	return 0;
+}
+
+static int parse_ips(const char *s, struct config_raw_option *option)
+{
+	struct ip4_list list = { 0 };
+
+	if (!*s || for_each_item(s, take_address, &list)) {
+		free(list.addr);
+		return -EINVAL;
+	}
+	option->data = xcalloc(list.count, 4);
+	for (size_t i = 0; i < list.count; i++) {
+		for (int shift = 24; shift >= 0; shift -= 8)
+			option->data[option->len++] = (uint8_t)(list.addr[i] >> shift);
+	}
+	free(list.addr);
+	return 0;
+}
+
+static int parse_text(const char *s, struct config_raw_option *option)
+{
+	option->len = strlen(s);
+	option->data = xmemdup(s, option->len);
+	return 0;
+}
+
+/* What the server itself must decide: message type, lease, identifiers, overload, relay, ends. */
+static bool option_is_ours(uint32_t code)
+{
+	static const uint8_t ours[] = { 0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 81, 82,
+		118, 255 };
+
+	return memchr(ours, (int)code, sizeof(ours)) != NULL;
+}
+
+static int set_raw_option(struct config_options *options, const char *number, const char *value)
+{
+	static const struct {
+		const char *prefix;
+		int (*parse)(const char *s, struct config_raw_option *option);
+	} forms[] = { { "hex:", parse_hex }, { "ip:", parse_ips }, { "text:", parse_text } };
+	struct config_raw_option option = { 0 };
+	uint32_t code;
+
+	if (number_parse(number, 1, 254, &code) || option_is_ours(code))
+		return -EINVAL;
+	option.code = (uint8_t)code;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
+		size_t len = strlen(forms[i].prefix);
+
+		if (strncmp(value, forms[i].prefix, len))
+			continue;
+		if (forms[i].parse(value + len, &option)) {
+			free(option.data);
+			return -EINVAL;
+		}
+		options->raw = xrealloc(options->raw, options->raw_count + 1, sizeof(option));
+		options->raw[options->raw_count++] = option;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* --- keys --------------------------------------------------------------------------------- */
+
+struct key {
+	const char *section, *name;
+	const char *fallback; /* NULL: the key must be given */
+	size_t offset;
+	int (*set)(void *field, const char *value);
+	const char *expected;
+};
+
+#define AT(field) offsetof(struct config, field)
+#define YES_OR_NO "yes or no"
+#define A_TIME "as in 120, 2m, 1h or 7d"
+
+static const struct key keys[] = {
+	{ "daemon", "state-dir", "/var/lib/eipd", AT(daemon.state_dir), set_path,
+		"the absolute path of a directory" },
+	{ "daemon", "run-dir", CONFIG_DEFAULT_RUN_DIR, AT(daemon.run_dir), set_path,
+		"the absolute path of a directory" },
+	{ "daemon", "log", "syslog", AT(daemon.log), set_log,
+		"syslog, stderr or the absolute path of a file" },
+	{ "daemon", "log-level", "info", AT(daemon.log_level), set_log_level,
+		"error, warning, info or debug" },
+	{ "control", "group", "", AT(control.group), set_text, "the name of a group" },
+	{ "inner", "bridge", NULL, AT(inner.bridge), set_interface,
+		"the name of the bridge that the VMs are on, as in br0" },
+	{ "inner", "address", "", AT(inner.address), set_prefix,
+		"an address of the bridge with its prefix length (8 to 30), as in 192.168.6.22/24" },
+	{ "inner", "uplink", "", AT(inner.uplink), set_interface_or_none,
+		"the name of the inner network card, as in eth1, or nothing" },
+	{ "outer", "interface", NULL, AT(outer.interface), set_interface,
+		"the name of the outer network card, as in eth0" },
+	{ "outer", "pool", NULL, 0, set_pool,
+		"public addresses, each once: A, A-B or A/LEN, separated by commas, "
+		"as in 20.251.48.99-20.251.48.110, 20.251.49.0/28" },
+	{ "outer", "prefix-length", "32", AT(outer.prefix_len), set_prefix_len,
+		"a number from 8 to 32" },
+	{ "outer", "probe", "yes", AT(outer.probe), set_bool, YES_OR_NO },
+	{ "outer", "announce", "3", AT(outer.announce), set_announce, "a number from 0 to 100" },
+	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), set_path,
+		"the absolute path of a file" },
+	{ "dhcp", "lease-time", "1h", AT(dhcp.options.lease_time), set_lease_time,
+		"a time of at least 3s, " A_TIME ", or infinite" },
+	{ "dhcp", "router", "auto", AT(dhcp.options), set_router,
+		"auto (the bridge's address), addresses separated by commas, or nothing" },
+	{ "dhcp", "dns", "", AT(dhcp.options.dns), set_addresses,
+		"addresses separated by commas, or nothing" },
+	{ "dhcp", "domain", "", AT(dhcp.options.domain), set_domain,
+		"a DNS name, as in example.net, or nothing" },
+	{ "dhcp", "ntp", "", AT(dhcp.options.ntp), set_addresses,
+		"addresses separated by commas, or nothing" },
+	{ "dhcp", "mtu", "", AT(dhcp.options.mtu), set_mtu, "a number from 68 to 65535, or nothing" },
+	{ "dhcp", "static-routes", "", AT(dhcp.options), set_routes,
+		"NETWORK/LEN ROUTER, separated by commas, as in 10.0.0.0/8 192.168.6.1" },
+	{ "dhcp", "next-server", "", AT(dhcp.options.next_server), set_address_or_none,
+		"an address, or nothing" },
+	{ "dhcp", "boot-file", "", AT(dhcp.options.boot_file), set_text,
+		"the name of a file (at most 255 characters), or nothing" },
+	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), set_bool, YES_OR_NO },
+	{ "dhcp", "client-id-echo", "yes", AT(dhcp.client_id_echo), set_bool, YES_OR_NO },
+	{ "dhcp", "verify-source", "yes", AT(dhcp.verify_source), set_bool, YES_OR_NO },
+	{ "dhcp", "callback", "", AT(dhcp.callback), set_path_or_none,
+		"the absolute path of a program, or nothing" },
+	{ "dhcp", "callback-timeout", "30s", AT(dhcp.callback_timeout), set_timeout,
+		"a time from 1s to 1d, " A_TIME },
+	{ "dhcp", "log", "/var/log/eipd/lease.log", AT(dhcp.log), set_path_or_none,
+		"the absolute path of a file, or nothing" },
+	{ "nat", "hairpin", "yes", AT(nat.hairpin), set_bool, YES_OR_NO },
+	{ "nat", "cooldown", "0s", AT(nat.cooldown), set_cooldown, "a time, " A_TIME },
+	{ "nat", "on-exit", "keep", AT(nat.remove_on_exit), set_on_exit, "keep or remove" },
+	{ "nat", "resync", "30s", AT(nat.resync), set_timeout, "a time from 1s to 1d, " A_TIME },
+};
+
+#define KEY_COUNT (sizeof(keys) / sizeof(*keys))
+#define RAW_OPTION_PREFIX "option."
+
+static const struct key *find_key(const char *section, const char *name)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		if (!strcmp(keys[i].section, section) && !strcmp(keys[i].name, name))
+			return &keys[i];
+	}
+	return NULL;
+}
+
+/* Edit distance (Levenshtein) of two short words. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], len = strlen(b);
+
+	if (len >= 64)
+		return SIZE_MAX;
+	for (size_t j = 0; j <= len; j++)
+		row[j] = j;
+	for (size_t i = 0; a[i]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i + 1;
+		for (size_t j = 0; j < len; j++) {
+			size_t best = diagonal + (a[i] != b[j]);
+
+			diagonal = row[j + 1];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j + 1] + 1 < best)
+				best = row[j + 1] + 1;
+			row[j + 1] = best;
+		}
+	}
+	return row[len];
+}
+
+/* The same key of another section comes first: it is the most likely slip. */
+static const struct key *nearest_key(const char *section, const char *name)
+{
+	const struct key *best = NULL;
+	size_t best_distance = SIZE_MAX;
+
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		size_t d = 2 * distance(name, keys[i].name) + !!strcmp(section, keys[i].section);
+
+		if (d < best_distance) {
+			best_distance = d;
+			best = &keys[i];
+		}
+	}
+	return best;
+}
+
+static bool section_exists(const char *section)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		if (!strcmp(keys[i].section, section))
+			return true;
+	}
+	return false;
+}
+
+/* --- the file ----------------------------------------------------------------------------- */
+
+/* iniparser reports through a callback without context; loading is never nested. */
+static struct {
+	struct problems *problems;
+	const char *path;
+} loading;
+
+__attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *format, ...)
+{
+	va_list args;
+	char *text, *paren;
+
+	va_start(args, format);
+	text = xvasprintf(format, args);
+	va_end(args);
+	/* two calls a line: "iniparser: syntax error in FILE (LINE):", then "-> text of the line" */
+	paren = strrchr(text, '(');
+	if (paren && !strncmp(text, "iniparser:", 10))
+		problem_add(loading.problems, loading.path, (unsigned)strtoul(paren + 1, NULL, 10),
+			"not understood; expected [section], key = value, or a # comment");
+	free(text);
+	return 0;
+}
+
+static char *lower_trimmed(const char *start, const char *end)
+{
+	char *text;
+
+	while (start < end && isspace((unsigned char)*start))
+		start++;
+	while (end > start && isspace((unsigned char)end[-1]))
+		end--;
+	text = xmemdup(start, (size_t)(end - start) + 1);
+	text[end - start] = '\0';
+	for (char *c = text; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+	return text;
+}
+
+/* iniparser does not say where a key stands: note each one's line, and what is there twice. */
+static void list_entries(struct config *config, const char *text, struct problems *problems)
+{
+	char *section = xstrdup("");
+	bool continued = false;
+	unsigned line = 0;
+
+	for (const char *p = text, *end; *p; p = *end ? end + 1 : end) {
+		const char *start, *equals;
+		bool continuation = continued;
+
+		line++;
+		end = p + strcspn(p, "\n");
+		continued = end > p && end[-1] == '\\';
+		start = p + strspn(p, " \t\r");
+		equals = memchr(p, '=', (size_t)(end - p));
+		if (continuation || start >= end || *start == '#' || *start == ';')
+			continue;
+		if (*start == '[') {
+			const char *close = memchr(start, ']', (size_t)(end - start));
+
+			free(section);
+			section = lower_trimmed(start + 1, close ? close : end);
+			if (!section_exists(section))
+				problem_add(problems, config->path, line, "[%s]: unknown section; "
+					"there are [daemon], [control], [inner], [outer], [plan], [dhcp] "
+					"and [nat]", section);
+		} else if (equals) {
+			struct config_entry entry = { xstrdup(section),
+				lower_trimmed(start, equals), line };
+			unsigned before = config_line(config, entry.section, entry.key);
+
+			if (before)
+				problem_add(problems, config->path, line,
+					"[%s] %s: given twice; it is on line %u already", section,
+					entry.key, before);
+			config->entries = xrealloc(config->entries, config->entry_count + 1,
+				sizeof(entry));
+			config->entries[config->entry_count++] = entry;
+		}
+	}
+	free(section);
+}
+
+static void set_key(struct config *config, const struct key *key, const char *value, unsigned line,
+	struct problems *problems)
+{
+	if (key->set((char *)config + key->offset, value))
+		problem_add(problems, config->path, line, "[%s] %s: \"%s\" will not do; expected %s",
+			key->section, key->name, value, key->expected);
+}
+
+static void set_entry(struct config *config, const struct config_entry *entry, const char *value,
+	struct problems *problems)
+{
+	const struct key *key = find_key(entry->section, entry->key);
+	size_t prefix = strlen(RAW_OPTION_PREFIX);
+
+	if (key) {
+		set_key(config, key, value, entry->line, problems);
+	} else if (!strcmp(entry->section, "dhcp") &&
+		!strncmp(entry->key, RAW_OPTION_PREFIX, prefix)) {
+		if (set_raw_option(&config->dhcp.options, entry->key + prefix, value))
+			problem_add(problems, config->path, entry->line,
+				"[dhcp] %s: \"%s\" will not do; expected option.N (1 to 254, none that "
+				"the server decides itself) = hex:…, ip:A,B or text:…",
+				entry->key, value);
+	} else if (!*entry->section) {
+		problem_add(problems, config->path, entry->line,
+			"%s: stands before the first [section]", entry->key);
+	} else if (section_exists(entry->section)) {
+		key = nearest_key(entry->section, entry->key);
+		problem_add(problems, config->path, entry->line,
+			"[%s] %s: unknown key; the nearest is [%s] %s", entry->section, entry->key,
+			key->section, key->name);
+	}
+}
+
+static unsigned section_line(const struct config *config, const char *section)
+{
+	for (size_t i = 0; i < config->entry_count; i++) {
+		if (!strcmp(config->entries[i].section, section))
+			return config->entries[i].line;
+	}
+	return 1;
+}
+
+static void set_all(struct config *config, const dictionary *dict, struct problems *problems)
+{
+	for (size_t i = 0; i < KEY_COUNT; i++) {
+		if (keys[i].fallback)
+			set_key(config, &keys[i], keys[i].fallback, 0, problems);
+		else if (!config_line(config, keys[i].section, keys[i].name))
+			problem_add(problems, config->path, section_line(config, keys[i].section),
+				"[%s] %s: missing; expected %s", keys[i].section, keys[i].name,
+				keys[i].expected);
+	}
+	for (size_t i = 0; i < config->entry_count; i++) {
+		const struct config_entry *entry = &config->entries[i];
+		char *name = xasprintf("%s:%s", entry->section, entry->key);
+
+		set_entry(config, entry, iniparser_getstring(dict, name, ""), problems);
+		free(name);
+	}
+}
+
+static unsigned digits_of(uint64_t n)
+{
+	return n < 10 ? 1 : 1 + digits_of(n / 10);
+}
+
+/* What no single value shows. Called when each by itself is right. */
+static void check_together(const struct config *config, struct problems *problems)
+{
+	char text[IP4_STRLEN];
+	unsigned line = config_line(config, "outer", "interface");
+	uint64_t pool = config_pool_size(config);
+
+	if (!strcmp(config->outer.interface, config->inner.bridge))
+		problem_add(problems, config->path, line, "[outer] interface: %s is the inner bridge; "
+			"public addresses need a network card of their own", config->outer.interface);
+	if (!strcmp(config->outer.interface, config->inner.uplink))
+		problem_add(problems, config->path, line, "[outer] interface: %s is the inner uplink; "
+			"public addresses need a network card of their own", config->outer.interface);
+	/* a label "eth0:N" must fit where the kernel keeps it */
+	if (strlen(config->outer.interface) + 1 + digits_of(pool) >= IFNAMSIZ)
+		problem_add(problems, config->path, line, "[outer] interface: %s is too long a name for "
+			"the labels %s:1 to %s:%llu (at most %d characters); rename the interface",
+			config->outer.interface, config->outer.interface, config->outer.interface,
+			(unsigned long long)pool, IFNAMSIZ - 1);
+	if (!config->inner.address.addr)
+		return;
+	line = config_line(config, "outer", "pool");
+	for (size_t i = 0; i < config->outer.pool_count; i++) {
+		const struct ip4_range *range = &config->outer.pool[i];
+
+		if (range->first <= ip4_prefix_broadcast(&config->inner.address) &&
+			range->last >= ip4_prefix_network(&config->inner.address))
+			problem_add(problems, config->path, line,
+				"[outer] pool: the range that begins with %s overlaps the inner network",
+				ip4_format(range->first, text));
+	}
+}
+
+int config_load(const char *path, struct config **ret_config, struct problems *problems)
+{
+	size_t problems_before = problems->count, len;
+	struct config *config = NULL;
+	dictionary *dict = NULL;
+	char *text = NULL;
+	int err = statefile_read(path, CONFIG_MAX_SIZE, &text, &len);
+
+	if (err) {
+		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
+		return -EINVAL;
+	}
+	config = xcalloc(1, sizeof(*config));
+	config->path = xstrdup(path);
+	list_entries(config, text, problems);
+	loading.problems = problems;
+	loading.path = path;
+	iniparser_set_error_callback(on_syntax_error);
+	dict = iniparser_load(path);
+	iniparser_set_error_callback(NULL);
+	if (dict)
+		set_all(config, dict, problems);
+	else if (problems->count == problems_before)
+		problem_add(problems, path, 0, "cannot be read");
+	if (dict && problems->count == problems_before)
+		check_together(config, problems);
+	if (dict)
+		iniparser_freedict(dict);
+	free(text);
+	if (problems->count != problems_before) {
+		config_free(config);
+		return -EINVAL;
+	}
+	*ret_config = config;
+	return 0;
+}
+
+static void options_done(struct config_options *options)
+{
+	for (size_t i = 0; i < options->raw_count; i++)
+		free(options->raw[i].data);
+	free(options->raw);
+	free(options->routes);
+	free(options->router.addr);
+	free(options->dns.addr);
+	free(options->ntp.addr);
+	free(options->domain);
+	free(options->boot_file);
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	free(config->path);
+	free(config->daemon.state_dir);
+	free(config->daemon.run_dir);
+	free(config->daemon.log);
+	free(config->control.group);
+	free(config->inner.bridge);
+	free(config->inner.uplink);
+	free(config->outer.interface);
+	free(config->outer.pool);
+	free(config->plan.file);
+	options_done(&config->dhcp.options);
+	free(config->dhcp.callback);
+	free(config->dhcp.log);
+	for (size_t i = 0; i < config->entry_count; i++) {
+		free(config->entries[i].section);
+		free(config->entries[i].key);
+	}
+	free(config->entries);
+	free(config);
+}
+
+unsigned config_line(const struct config *config, const char *section, const char *key)
+{
+	for (size_t i = 0; i < config->entry_count; i++) {
+		if (!strcmp(config->entries[i].section, section) &&
+			!strcmp(config->entries[i].key, key))
+			return config->entries[i].line;
+	}
+	return 0;
+}
+
+uint64_t config_pool_size(const struct config *config)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < config->outer.pool_count; i++)
+		size += (uint64_t)config->outer.pool[i].last - config->outer.pool[i].first + 1;
+	return size;
+}
+
+bool config_pool_contains(const struct config *config, uint32_t ip)
+{
+	for (size_t i = 0; i < config->outer.pool_count; i++) {
+		if (ip >= config->outer.pool[i].first && ip <= config->outer.pool[i].last)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * netlink owns the messages of rtnetlink and the way any netlink request is made (libnl-3 core).
+ * It must not know which links and addresses matter, nor why.
+ */
+#include "common/netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "common/memory.h"
+
+/* --- requests ----------------------------------------------------------------------------- */
+
+int netlink_open(int family, struct nl_sock **ret_sock)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int err;
+
+	if (!sock)
+		return -ENOMEM;
+	errno = 0;
+	err = nl_connect(sock, family);
+	if (err < 0) {
+		err = errno ? -errno : -EPROTONOSUPPORT;
+		nl_socket_free(sock);
+		return err;
+	}
+	*ret_sock = sock;
+	return 0;
+}
+
+void netlink_close(struct nl_sock *sock)
+{
+	if (sock)
+		nl_socket_free(sock);
+}
+
+struct answer {
+	void (*each)(void *ctx, const struct nlmsghdr *header);
+	void *ctx;
+	bool done;
+	int err;
+};
+
+static int take_message(struct nl_msg *msg, void *arg)
+{
+	struct answer *answer = arg;
+
+	if (answer->each)
+		answer->each(answer->ctx, nlmsg_hdr(msg));
+	return NL_OK;
+}
+
+static int take_end(struct nl_msg *msg, void *arg)
+{
+	struct answer *answer = arg;
+
+	(void)msg;
+	answer->done = true;
+	return NL_STOP;
+}
+
+static int take_error(struct sockaddr_nl *peer, struct nlmsgerr *error, void *arg)
+{
+	struct answer *answer = arg;
+
+	(void)peer;
+	answer->err = error->error;
+	answer->done = true;
+	return NL_STOP;
+}
+
+static int take_interrupted(struct nl_msg *msg, void *arg)
+{
+	struct answer *answer = arg;
+
+	(void)msg;
+	answer->err = -EAGAIN;
+	return NL_OK;
+}
+
+int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
+	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
+{
+	struct answer answer = { .each = each, .ctx = ctx };
+	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
+	int err;
+
+	if (!cb) {
+		nlmsg_free(msg);
+		return -ENOMEM;
+	}
+	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, &answer);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, &answer);
+	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, &answer);
+	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, &answer);
+	nl_cb_err(cb, NL_CB_CUSTOM, take_error, &answer);
+	errno = 0;
+	err = nl_send_auto(sock, msg);
+	while (err >= 0 && !answer.done)
+		err = nl_recvmsgs(sock, cb);
+	nl_cb_put(cb);
+	nlmsg_free(msg);
+	if (answer.err)
+		return answer.err;
+	/* libnl's own numbers say little; errno is what the socket said */
+	return err < 0 && !answer.done ? (errno ? -errno : -EIO) : 0;
+}
+
+static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)
+{
+	struct nl_msg *msg = nlmsg_alloc_simple(type, flags);
+
+	if (msg && nlmsg_append(msg, (void *)(uintptr_t)payload, len, NLMSG_ALIGNTO) == 0)
+		return msg;
+	if (msg)
+		nlmsg_free(msg);
+	return NULL;
+}
+
+/* --- links -------------------------------------------------------------------------------- */
+
+static void read_link(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1];
+	struct netlink_link *link = ctx;
+	const struct ifinfomsg *ifinfo;
+
+	if (header->nlmsg_type != RTM_NEWLINK ||
+		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifinfo), attrs, IFLA_MAX, NULL))
+		return;
+	ifinfo = nlmsg_data(header);
+	link->index = (unsigned)ifinfo->ifi_index;
+	link->flags = ifinfo->ifi_flags;
+	if (attrs[IFLA_MASTER] && nla_len(attrs[IFLA_MASTER]) >= 4)
+		link->master = nla_get_u32(attrs[IFLA_MASTER]);
+	if (attrs[IFLA_ADDRESS] && nla_len(attrs[IFLA_ADDRESS]) == MAC_LEN)
+		memcpy(link->mac.byte, nla_data(attrs[IFLA_ADDRESS]), MAC_LEN);
+	if (attrs[IFLA_LINKINFO] &&
+		!nla_parse_nested(info, IFLA_INFO_MAX, attrs[IFLA_LINKINFO], NULL) &&
+		info[IFLA_INFO_KIND])
+		nla_strlcpy(link->kind, info[IFLA_INFO_KIND], sizeof(link->kind));
+}
+
+int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link *ret_link)
+{
+	struct ifinfomsg ifinfo = { .ifi_family = AF_UNSPEC };
+	struct nl_msg *msg = new_message(RTM_GETLINK, NLM_F_REQUEST, &ifinfo, sizeof(ifinfo));
+	struct netlink_link link = { 0 };
+	int err;
+
+	if (!msg)
+		return -ENOMEM;
+	nla_put_string(msg, IFLA_IFNAME, name);
+	err = netlink_request(sock, msg, read_link, &link);
+	if (err)
+		return err;
+	if (!link.index)
+		return -ENODEV;
+	*ret_link = link;
+	return 0;
+}
+
+/* --- addresses ---------------------------------------------------------------------------- */
+
+struct addr_list {
+	unsigned link_index;
+	struct netlink_addr *list;
+	size_t count, cap;
+};
+
+static void read_addr(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[IFA_MAX + 1];
+	struct addr_list *found = ctx;
+	const struct ifaddrmsg *ifaddr;
+	struct netlink_addr addr = { 0 };
+
+	if (header->nlmsg_type != RTM_NEWADDR ||
+		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifaddr), attrs, IFA_MAX, NULL))
+		return;
+	ifaddr = nlmsg_data(header);
+	if (ifaddr->ifa_family != AF_INET || ifaddr->ifa_index != found->link_index ||
+		!attrs[IFA_LOCAL] || nla_len(attrs[IFA_LOCAL]) != 4 || ifaddr->ifa_prefixlen > 32)
+		return;
+	addr.prefix.addr = ntohl(nla_get_u32(attrs[IFA_LOCAL]));
+	addr.prefix.len = ifaddr->ifa_prefixlen;
+	addr.secondary = ifaddr->ifa_flags & IFA_F_SECONDARY;
+	if (attrs[IFA_LABEL])
+		nla_strlcpy(addr.label, attrs[IFA_LABEL], sizeof(addr.label));
+	if (found->count == found->cap) {
+		found->cap = found->cap ? found->cap * 2 : 16;
+		found->list = xrealloc(found->list, found->cap, sizeof(addr));
+	}
+	found->list[found->count++] = addr;
+}
+
+int netlink_addr_list(struct nl_sock *sock, unsigned link_index, struct netlink_addr **ret_list,
+	size_t *ret_count)
+{
+	struct ifaddrmsg ifaddr = { .ifa_family = AF_INET, .ifa_index = link_index };
+	struct addr_list found = { .link_index = link_index };
+	int err = -EAGAIN;
+
+	for (int tries = 0; err == -EAGAIN && tries < 5; tries++) {
+		struct nl_msg *msg = new_message(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, &ifaddr,
+			sizeof(ifaddr));
+
+		if (!msg)
+			return -ENOMEM;
+		found.count = 0;
+		err = netlink_request(sock, msg, read_addr, &found);
+	}
+	if (err) {
+		free(found.list);
+		return err;
+	}
+	*ret_list = found.list;
+	*ret_count = found.count;
+	return 0;
+}
+
+static int change_addr(struct nl_sock *sock, uint16_t type, int flags, unsigned link_index,
+	const struct ip4_prefix *prefix, const char *label)
+{
+	struct ifaddrmsg ifaddr = { .ifa_family = AF_INET, .ifa_prefixlen = prefix->len,
+		.ifa_scope = RT_SCOPE_UNIVERSE, .ifa_index = link_index };
+	struct nl_msg *msg = new_message(type, NLM_F_REQUEST | NLM_F_ACK | flags, &ifaddr,
+		sizeof(ifaddr));
+	uint32_t addr = htonl(prefix->addr), broadcast = htonl(ip4_prefix_broadcast(prefix));
+
+	if (!msg)
+		return -ENOMEM;
+	nla_put_u32(msg, IFA_LOCAL, addr);
+	nla_put_u32(msg, IFA_ADDRESS, addr);
+	if (label)
+		nla_put_string(msg, IFA_LABEL, label);
+	if (type == RTM_NEWADDR && prefix->len < 31)
+		nla_put_u32(msg, IFA_BROADCAST, broadcast);
+	return netlink_request(sock, msg, NULL, NULL);
+}
+
+int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix,
+	const char *label)
+{
+	return change_addr(sock, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, link_index, prefix, label);
+}
+
+int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix)
+{
+	return change_addr(sock, RTM_DELADDR, 0, link_index, prefix, NULL);
+}
+
+/* --- changes ------------------------------------------------------------------------------ */
+
+static int note_change(struct nl_msg *msg, void *arg)
+{
+	(void)msg;
+	*(bool *)arg = true;
+	return NL_OK;
+}
+
+static void monitor_ready(void *ctx, uint32_t events)
+{
+	struct netlink_monitor *monitor = ctx;
+	bool changed = false;
+	int err = 0;
+
+	(void)events;
+	nl_socket_modify_cb(monitor->sock, NL_CB_VALID, NL_CB_CUSTOM, note_change, &changed);
+	for (int i = 0; err >= 0 && i < 64; i++)
+		err = nl_recvmsgs_default(monitor->sock);
+	/* an overrun (-NLE_NOMEM) lost messages: something changed, we do not know what */
+	if (changed || (err < 0 && err != -NLE_AGAIN))
+		monitor->changed(monitor->ctx);
+}
+
+int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
+	void (*changed)(void *ctx), void *ctx)
+{
+	int err = netlink_open(NETLINK_ROUTE, &monitor->sock);
+
+	if (err)
+		return err;
+	nl_socket_disable_seq_check(monitor->sock);
+	nl_socket_set_nonblocking(monitor->sock);
+	if (nl_socket_add_memberships(monitor->sock, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, 0) < 0) {
+		netlink_close(monitor->sock);
+		return -EPROTONOSUPPORT;
+	}
+	monitor->loop = loop;
+	monitor->changed = changed;
+	monitor->ctx = ctx;
+	loop_watch(loop, &monitor->watch, nl_socket_get_fd(monitor->sock), EPOLLIN, monitor_ready,
+		monitor);
+	return 0;
+}
+
+void netlink_monitor_stop(struct netlink_monitor *monitor)
+{
+	if (!monitor->sock)
+		return;
+	loop_unwatch(monitor->loop, &monitor->watch);
+	netlink_close(monitor->sock);
+	monitor->sock = NULL;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * netlink: links and IPv4 addresses of the kernel, and its word when they change (rtnetlink(7)).
+ *
+ * Functions return 0 or -errno, as the kernel gave it. All calls but the monitor are synchronous:
+ * the kernel answers within the system call.
+ */
+#ifndef EIPD_COMMON_NETLINK_H
+#define EIPD_COMMON_NETLINK_H
+
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/loop.h"
+
+struct nl_sock;
+struct nl_msg;
+
+struct netlink_link {
+	unsigned index;
+	unsigned master; /* index of the bridge it is a port of; 0: none */
+	unsigned flags;  /* IFF_UP, IFF_RUNNING, … */
+	char kind[16];   /* "bridge", "veth", …; "": a plain device */
+	struct mac mac;
+};
+
+struct netlink_addr {
+	struct ip4_prefix prefix;
+	char label[IFNAMSIZ];
+	bool secondary;
+};
+
+/* A socket of any netlink family, for netlink_request(). */
+int netlink_open(int family, struct nl_sock **ret_sock);
+void netlink_close(struct nl_sock *sock);
+
+/*
+ * Sends a message (and frees it), and hands each message of the answer to `each`, which may be
+ * NULL. With NLM_F_DUMP the answer is the whole table; -EAGAIN if it changed meanwhile.
+ */
+int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
+	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx);
+
+/* The rest wants a socket of NETLINK_ROUTE. -ENODEV: there is no such link. */
+int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link *ret_link);
+/* The caller frees *ret_list. */
+int netlink_addr_list(struct nl_sock *sock, unsigned link_index, struct netlink_addr **ret_list,
+	size_t *ret_count);
+/* -EEXIST: it is there already. label may be NULL. */
+int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix,
+	const char *label);
+/* -EADDRNOTAVAIL: it is not there. */
+int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix);
+
+/* Calls `changed` whenever a link or an IPv4 address of the namespace changed. */
+struct netlink_monitor {
+	struct nl_sock *sock;
+	struct loop *loop;
+	struct loop_watch watch;
+	void (*changed)(void *ctx);
+	void *ctx;
+};
+int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
+	void (*changed)(void *ctx), void *ctx);
+void netlink_monitor_stop(struct netlink_monitor *monitor);
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * plan: the plan file (patent step 3.1) into one immutable table of VMs, and what differs between
+ * two of them.
+ *
+ * One VM a line, `MAC,name,IP`, fields in any order, as dnsmasq's dhcp-hostsfile has them; also a
+ * lease time, set:TAG, id:… (accepted, not used) and ignore. A file with any problem is refused as
+ * a whole. Pure: no system call.
+ */
+#ifndef EIPD_COMMON_PLAN_H
+#define EIPD_COMMON_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/addr.h"
+#include "common/problem.h"
+
+#define VM_NAME_MAX 63 /* RFC 1035 2.3.4, one label */
+
+struct vm {
+	struct mac mac;
+	bool ignore;         /* never answered by DHCP */
+	uint32_t ip;         /* host order */
+	uint32_t lease_time; /* seconds or TIME_INFINITE; 0: as configured */
+	const char *name;    /* the plan owns it */
+	const char *tags;    /* set:TAG, lower case, separated by one blank; NULL: none */
+};
+
+struct plan;
+
+/*
+ * Parses text. `file` is for the problems; `inner`, the bridge's network with the host's own
+ * address, may be NULL where it is not known, and then addresses are not held against it. 0 and
+ * *ret_plan, which the caller frees; or -EINVAL and the problems.
+ */
+int plan_parse(const char *text, size_t len, const char *file, const struct ip4_prefix *inner,
+	struct plan **ret_plan, struct problems *problems);
+void plan_free(struct plan *plan);
+
+/* The VMs in the order of the file; an index is stable as long as the plan lives. */
+size_t plan_count(const struct plan *plan);
+const struct vm *plan_vm(const struct plan *plan, size_t index);
+size_t plan_index(const struct plan *plan, const struct vm *vm);
+
+/* In constant time; NULL if there is none. Names are compared without regard to case, as in DNS. */
+const struct vm *plan_by_mac(const struct plan *plan, const struct mac *mac);
+const struct vm *plan_by_ip(const struct plan *plan, uint32_t ip);
+const struct vm *plan_by_name(const struct plan *plan, const char *name);
+
+/* A VM is the same in two plans if it has the same name; changed, if anything else differs. */
+struct plan_diff {
+	size_t added, changed, removed;
+};
+struct plan_diff plan_compare(const struct plan *before, const struct plan *after);
+
+/* One DNS label: letters, digits and inner hyphens, at most 63 (RFC 952, RFC 1123 2.1). */
+bool plan_name_is_valid(const char *name);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * planstore: the plan file on disk, and beside it the last plan that was good.
+ */
+#ifndef EIPD_COMMON_PLANSTORE_H
+#define EIPD_COMMON_PLANSTORE_H
+
+#include "common/config.h"
+#include "common/plan.h"
+
+/*
+ * Reads and parses the plan file. inner may be NULL (see plan_parse()). 0, and the caller frees the
+ * plan and its text; or -EINVAL and the problems. ret_text may be NULL.
+ */
+int planstore_load(const struct config *config, const struct ip4_prefix *inner,
+	struct plan **ret_plan, char **ret_text, struct problems *problems);
+
+/* Keeps the text of a plan that was good. 0 or -errno. */
+int planstore_keep(const struct config *config, const char *text);
+
+/* What was kept last, as planstore_load(). */
+int planstore_load_last_good(const struct config *config, const struct ip4_prefix *inner,
+	struct plan **ret_plan, struct problems *problems);
+
+#endif
