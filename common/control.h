@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * control: the unix socket and its commands.
+ *
+ * A client sends a line of JSON, {"command":["ip","bind","vm-001"]}, and gets one back:
+ * {"ok":true,"result":…} or {"ok":false,"error":"what is wrong; what to do",…}. Requests of one
+ * client are answered in order, one at a time. Modules register tables of commands.
+ */
+#ifndef EIPD_COMMON_CONTROL_H
+#define EIPD_COMMON_CONTROL_H
+
+#include <jansson.h>
+
+#include "common/loop.h"
+
+/* A longer request is refused and its client dropped. */
+#define CONTROL_REQUEST_MAX 65536
+#define CONTROL_SOCKET_NAME "eipd.sock"
+
+struct control;
+struct control_request;
+
+struct control_command {
+	const char *words; /* "ip bind" */
+	unsigned min_args, max_args;
+	/*
+	 * Must call control_reply() or control_refuse() once, now or later. args: strings, valid
+	 * until then.
+	 */
+	void (*run)(void *ctx, struct control_request *request, unsigned argc,
+		const char *const *argv);
+};
+
+/*
+ * Listens at path, mode 0660, group `group` where one is given (by name). 0 or -errno; -ENOENT
+ * also where there is no such group.
+ */
+int control_new(struct loop *loop, const char *path, const char *group, struct control **ret_control);
+void control_free(struct control *control);
+
+/* The table must outlive the control. */
+void control_register(struct control *control, const struct control_command *commands, size_t count,
+	void *ctx);
+
+/* Both end the request and free it; `result` and `details` (may be NULL) are stolen. */
+void control_reply(struct control_request *request, json_t *result);
+void control_refuse(struct control_request *request, json_t *details, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

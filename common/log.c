@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* log owns where messages go and how they look there. It must not know what they are about. */
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "common/statefile.h"
+
+static struct {
+	enum { TO_STDERR, TO_SYSLOG, TO_FILE } where;
+	enum config_log_level level;
+	char *path;
+	int fd;
+} sink = { .where = TO_STDERR, .level = LOG_LEVEL_INFO, .fd = -1 };
+
+static int open_file(const char *path)
+{
+	int fd;
+
+	(void)statefile_mkdir_parent(path);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	return fd < 0 ? -errno : fd;
+}
+
+int log_open(const char *target, enum config_log_level level)
+{
+	sink.level = level;
+	if (!strcmp(target, "stderr")) {
+		sink.where = TO_STDERR;
+	} else if (!strcmp(target, "syslog")) {
+		sink.where = TO_SYSLOG;
+		openlog("eipd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	} else {
+		int fd = open_file(target);
+
+		if (fd < 0)
+			return fd;
+		sink.where = TO_FILE;
+		sink.path = xstrdup(target);
+		sink.fd = fd;
+	}
+	return 0;
+}
+
+void log_reopen(void)
+{
+	int fd;
+
+	if (sink.where != TO_FILE)
+		return;
+	fd = open_file(sink.path);
+	if (fd < 0) {
+		log_warning("log: %s cannot be opened anew: %s", sink.path, strerror(-fd));
+		return;
+	}
+	close(sink.fd);
+	sink.fd = fd;
+}
+
+bool log_enabled(enum config_log_level level)
+{
+	return level <= sink.level;
+}
+
+static void emit(enum config_log_level level, const char *format, va_list args)
+{
+	static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+	static const char *const names[] = { "error: ", "warning: ", "", "debug: " };
+	char text[1024], stamp[32] = "", line[1100];
+	struct tm tm;
+	time_t now;
+	int len;
+
+	if (!log_enabled(level))
+		return;
+	vsnprintf(text, sizeof(text), format, args);
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
+	if (sink.where == TO_SYSLOG) {
+		syslog(priorities[level], "%s", text);
+		return;
+	}
+	if (sink.where == TO_FILE) {
+		now = time(NULL);
+		localtime_r(&now, &tm);
+		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z ", &tm);
+	}
+	len = snprintf(line, sizeof(line), "%s%s%s\n", stamp, names[level], text);
+	/* a log that cannot be written must not stop what it tells of */
+	(void)!write(sink.where == TO_FILE ? sink.fd : STDERR_FILENO, line, (size_t)len);
+}
+
+#define DEFINE_LOG(name, level) \
+	void name(const char *format, ...) \
+	{ \
+		va_list args; \
+\
+		va_start(args, format); \
+		emit(level, format, args); \
+		va_end(args); \
+	}
+
+DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
+DEFINE_LOG(log_warning, LOG_LEVEL_WARNING)
+DEFINE_LOG(log_info, LOG_LEVEL_INFO)
+DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * log: the daemon's messages, one line each, to syslog, standard error or a file.
+ *
+ * Only the edges log (eipd.c, dhcpd.c, natmgr.c, …); what is pure returns its reason. Lines begin
+ * with the subject: "dhcp: …", "nat: …". Control characters in a message are replaced by '?'.
+ */
+#ifndef EIPD_COMMON_LOG_H
+#define EIPD_COMMON_LOG_H
+
+#include "common/config.h"
+
+/* Before log_open(), and in tools, messages go to standard error. target as in eipd.conf. */
+int log_open(const char *target, enum config_log_level level);
+/* Opens a log file anew, for whoever rotated it away; keeps the old one where that fails. */
+void log_reopen(void);
+/* Messages of this level are wanted. */
+bool log_enabled(enum config_log_level level);
+
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif
