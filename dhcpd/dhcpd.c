@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dhcpd owns the order of things around an exchange: count, send, note the lease, tell, log. It
+ * must not know the protocol, which is exchange's, nor anything of public addresses.
+ */
+#include "dhcpd/dhcpd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/statefile.h"
+#include "dhcpd/callback.h"
+#include "dhcpd/exchange.h"
+#include "dhcpd/lease.h"
+#include "dhcpd/link.h"
+#include "dhcpd/oplog.h"
+
+#define LEASE_FILE_MAX      (64 << 20)
+#define LEASE_WRITE_MS      3000 /* however many leases change */
+#define OPLOG_FLUSH_MS      100
+#define DRAIN_MS            10000
+/* Warnings that a guest can cause: so many a minute, then only their number. */
+#define WARNINGS_PER_MINUTE 20
+
+struct dhcpd {
+	struct loop *loop;
+	const struct config *config;
+	struct dhcp_server server;
+	struct option_set *options;
+	struct link link;
+	struct lease_table *leases;
+	struct callback callback;
+	struct oplog oplog;
+	char *lease_path;
+	int lease_error; /* of the last write, so that it is reported once */
+	struct loop_timer sweep, lease_write, oplog_flush, drain;
+	const struct dhcp_message *request; /* the one being served; for the callback */
+	struct dhcp_exchange exchange;
+	uint16_t ip_id;
+	struct {
+		uint64_t since;
+		unsigned count;
+	} warnings;
+	uint64_t received[DHCP_BOOTP + 1], sent[DHCP_BOOTP + 1], dropped[DROP_COUNT];
+	void (*stopped)(void *ctx);
+	void *stopped_ctx;
+};
+
+/* --- leases and what they lead to --------------------------------------------------------- */
+
+static void write_leases(void *ctx)
+{
+	struct dhcpd *dhcpd = ctx;
+	size_t len;
+	char *text = lease_write(dhcpd->leases, loop_now(), time(NULL), &len);
+	int err = statefile_write(dhcpd->lease_path, text, len);
+
+	if (err && err != dhcpd->lease_error)
+		log_warning("dhcp: %s cannot be written: %s; DHCP goes on without it",
+			dhcpd->lease_path, strerror(-err));
+	else if (!err && dhcpd->lease_error)
+		log_info("dhcp: %s is written again", dhcpd->lease_path);
+	dhcpd->lease_error = err;
+	free(text);
+}
+
+static void flush_oplog(void *ctx)
+{
+	struct dhcpd *dhcpd = ctx;
+	int err = oplog_flush(&dhcpd->oplog);
+
+	if (err)
+		log_warning("dhcp: operation log %s cannot be written: %s", dhcpd->oplog.path,
+			strerror(-err));
+}
+
+static void sweep_leases(void *ctx);
+
+/* Sets the timers that a change of the table asks for. */
+static void after_change(struct dhcpd *dhcpd)
+{
+	uint64_t now = loop_now(), next = lease_sweep(dhcpd->leases, now);
+
+	if (lease_is_dirty(dhcpd->leases) && !dhcpd->lease_write.active)
+		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases, dhcpd);
+	/* leases are only ever prolonged: a timer that is set comes early enough, or is followed */
+	if (next && (!dhcpd->sweep.active || dhcpd->sweep.due > next))
+		loop_timer_set(dhcpd->loop, &dhcpd->sweep, next > now ? next - now : 0, sweep_leases,
+			dhcpd);
+}
+
+static void sweep_leases(void *ctx)
+{
+	after_change(ctx);
+}
+
+static void on_lease_event(void *ctx, enum lease_event event, const struct vm *vm,
+	uint64_t expires, const char *old_name)
+{
+	struct dhcpd *dhcpd = ctx;
+	const struct callback_context context = { .interface = dhcpd->config->inner.bridge,
+		.domain = dhcpd->config->dhcp.options.domain, .request = dhcpd->request };
+	char mac[MAC_STRLEN], ip[IP4_STRLEN];
+	time_t wall = time(NULL);
+
+	log_info("dhcp: %s %s %s %s", lease_event_name(event), mac_format(&vm->mac, mac),
+		ip4_format(vm->ip, ip), vm->name);
+	oplog_add(&dhcpd->oplog, lease_event_name(event), vm, wall);
+	if (!dhcpd->oplog_flush.active)
+		loop_timer_set(dhcpd->loop, &dhcpd->oplog_flush, OPLOG_FLUSH_MS, flush_oplog, dhcpd);
+	callback_add(&dhcpd->callback, event, vm, old_name, expires, loop_now(), wall, &context);
+}
+
+static void read_leases(struct dhcpd *dhcpd)
+{
+	char *text;
+	size_t len;
+	int err = statefile_read(dhcpd->lease_path, LEASE_FILE_MAX, &text, &len);
+	unsigned bad;
+
+	if (err) {
+		if (err != -ENOENT)
+			log_warning("dhcp: %s cannot be read: %s; starting without known leases",
+				dhcpd->lease_path, strerror(-err));
+		return;
+	}
+	bad = lease_read(dhcpd->leases, text, loop_now(), time(NULL));
+	free(text);
+	if (bad)
+		log_warning("dhcp: %s: %u lines were not understood and are passed over",
+			dhcpd->lease_path, bad);
+	after_change(dhcpd);
+}
+
+/* --- frames ------------------------------------------------------------------------------- */
+
+/* True if one more warning may be logged now. */
+static bool may_warn(struct dhcpd *dhcpd)
+{
+	uint64_t now = loop_now();
+
+	if (now - dhcpd->warnings.since >= 60000) {
+		if (dhcpd->warnings.count > WARNINGS_PER_MINUTE)
+			log_warning("dhcp: %u more warnings were left out",
+				dhcpd->warnings.count - WARNINGS_PER_MINUTE);
+		dhcpd->warnings.since = now;
+		dhcpd->warnings.count = 0;
+	}
+	return ++dhcpd->warnings.count <= WARNINGS_PER_MINUTE;
+}
+
+static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
+{
+	const struct dhcp_verdict *verdict = &exchange->verdict;
+	const struct dhcp_message *message = &exchange->message;
+	bool warn = verdict->reply == DHCP_NAK || verdict->lease == LEASE_DECLINED ||
+		verdict->drop == DROP_SOURCE;
+	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN] = "-";
+
+	if (!exchange->understood) {
+		log_debug("dhcp: from %s: dropped (%s)", mac_format(&exchange->frame.source, source),
+			verdict->why);
+		return;
+	}
+	if (!(warn ? may_warn(dhcpd) : log_enabled(LOG_LEVEL_DEBUG)))
+		return;
+	mac_format(&message->chaddr, mac);
+	if (verdict->vm)
+		ip4_format(verdict->vm->ip, ip);
+	if (verdict->drop == DROP_SOURCE)
+		log_warning("dhcp: %s %s from %s: dropped (%s)", mac, dhcp_type_name(message->type),
+			mac_format(&exchange->frame.source, source), verdict->why);
+	else if (warn)
+		log_warning("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm->name,
+			dhcp_type_name(message->type), ip,
+			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
+	else
+		log_debug("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm ? verdict->vm->name : "-",
+			dhcp_type_name(message->type), ip, dhcp_type_name(verdict->reply), verdict->why);
+}
+
+static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
+{
+	const struct dhcp_verdict *verdict = &exchange->verdict;
+
+	dhcpd->request = &exchange->message;
+	switch (verdict->lease) {
+	case LEASE_UNCHANGED:
+		break;
+	case LEASE_GRANTED:
+		lease_grant(dhcpd->leases, verdict->vm, exchange->lease_time, loop_now());
+		break;
+	case LEASE_RELEASED:
+	case LEASE_DECLINED:
+		lease_end(dhcpd->leases, verdict->vm);
+		break;
+	}
+	dhcpd->request = NULL;
+	if (verdict->lease != LEASE_UNCHANGED)
+		after_change(dhcpd);
+}
+
+static void on_frame(void *ctx, const uint8_t *data, size_t len)
+{
+	struct dhcpd *dhcpd = ctx;
+	struct dhcp_exchange *exchange = &dhcpd->exchange;
+	int err;
+
+	dhcp_exchange(&dhcpd->server, data, len, dhcpd->ip_id, exchange);
+	if (exchange->understood)
+		dhcpd->received[exchange->message.type]++;
+	dhcpd->dropped[exchange->verdict.drop]++;
+	if (exchange->reply_len) {
+		dhcpd->ip_id++;
+		dhcpd->sent[exchange->verdict.reply]++;
+		err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
+		if (err && may_warn(dhcpd))
+			log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
+	}
+	note_lease(dhcpd, exchange);
+	log_exchange(dhcpd, exchange);
+}
+
+static void on_link_state(void *ctx, const char *reason)
+{
+	const struct dhcpd *dhcpd = ctx;
+
+	if (reason)
+		log_warning("dhcp: no more on %s: %s; waiting for it to come back",
+			dhcpd->config->inner.bridge, reason);
+	else
+		log_info("dhcp: %s is back, serving again", dhcpd->config->inner.bridge);
+}
+
+/* --- commands ----------------------------------------------------------------------------- */
+
+static long long to_epoch(uint64_t expires)
+{
+	uint64_t now = loop_now();
+
+	return (long long)time(NULL) + (expires > now ? (long long)((expires - now + 999) / 1000) : 0);
+}
+
+static json_t *expires_json(uint64_t expires)
+{
+	/* never, or no lease: no date */
+	if (!expires || expires == LEASE_FOREVER)
+		return json_null();
+	return json_integer(to_epoch(expires));
+}
+
+static void command_lease_list(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	const struct dhcpd *dhcpd = ctx;
+	char mac[MAC_STRLEN], ip[IP4_STRLEN];
+	json_t *list = json_array();
+
+	(void)argc;
+	(void)argv;
+	for (size_t i = 0; i < plan_count(dhcpd->server.plan); i++) {
+		const struct vm *vm = plan_vm(dhcpd->server.plan, i);
+		uint64_t expires = lease_expires(dhcpd->leases, vm);
+
+		if (expires)
+			json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "mac",
+				mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip), "name",
+				vm->name, "expires", expires_json(expires)));
+	}
+	control_reply(request, list);
+}
+
+static const struct control_command commands[] = {
+	{ "lease list", 0, 0, command_lease_list },
+};
+
+void dhcpd_describe_vm(const struct dhcpd *dhcpd, const struct vm *vm, json_t *object)
+{
+	uint64_t expires = lease_expires(dhcpd->leases, vm);
+
+	json_object_set_new(object, "lease", json_string(expires ? "active" :
+		lease_is_expired(dhcpd->leases, vm) ? "expired" : "none"));
+	json_object_set_new(object, "expires", expires_json(expires));
+}
+
+json_t *dhcpd_status(const struct dhcpd *dhcpd)
+{
+	uint64_t malformed = 0;
+	json_t *object, *drops = json_object();
+
+	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++) {
+		if (drop <= DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
+			drop != DROP_VLAN && drop != DROP_SOURCE)
+			malformed += dhcpd->dropped[drop];
+		json_object_set_new(drops, dhcp_drop_text(drop)->name,
+			json_integer((json_int_t)dhcpd->dropped[drop]));
+	}
+#define COUNT(value) (json_int_t)(value)
+	object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:b}",
+		"discover", COUNT(dhcpd->received[DHCP_DISCOVER]),
+		"offer", COUNT(dhcpd->sent[DHCP_OFFER]),
+		"request", COUNT(dhcpd->received[DHCP_REQUEST]),
+		"ack", COUNT(dhcpd->sent[DHCP_ACK]),
+		"nak", COUNT(dhcpd->sent[DHCP_NAK]),
+		"decline", COUNT(dhcpd->received[DHCP_DECLINE]),
+		"release", COUNT(dhcpd->received[DHCP_RELEASE]),
+		"inform", COUNT(dhcpd->received[DHCP_INFORM]),
+		"bootp", COUNT(dhcpd->received[DHCP_BOOTP]),
+		"unknown", COUNT(dhcpd->dropped[DROP_UNKNOWN]),
+		"malformed", COUNT(malformed), "dropped", drops,
+		"listening", dhcpd->link.pcap != NULL);
+#undef COUNT
+	return object;
+}
+
+json_t *dhcpd_callback_status(const struct dhcpd *dhcpd)
+{
+	const struct callback *callback = &dhcpd->callback;
+
+	return json_pack("{s:I, s:I, s:I}", "queued", (json_int_t)callback->queued, "run",
+		(json_int_t)callback->run, "failed", (json_int_t)callback->failed);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **ret_error)
+{
+	const struct config *config = setup->config;
+	struct dhcpd *dhcpd = xcalloc(1, sizeof(*dhcpd));
+	int err = link_open(&dhcpd->link, setup->loop, config->inner.bridge, on_frame, on_link_state,
+		dhcpd);
+
+	if (err) {
+		*ret_error = xstrdup(dhcpd->link.error);
+		free(dhcpd);
+		return err;
+	}
+	dhcpd->loop = setup->loop;
+	dhcpd->config = config;
+	dhcpd->options = option_set_new(&config->dhcp.options, &setup->self);
+	dhcpd->server = (struct dhcp_server){
+		.policy = { .self = setup->self, .authoritative = config->dhcp.authoritative },
+		.mac = setup->mac, .plan = setup->plan, .options = dhcpd->options,
+		.client_id_echo = config->dhcp.client_id_echo,
+		.verify_source = config->dhcp.verify_source };
+	dhcpd->lease_path = xasprintf("%s/leases", config->daemon.state_dir);
+	dhcpd->leases = lease_table_new(setup->plan, on_lease_event, dhcpd);
+	callback_init(&dhcpd->callback, setup->loop, config->dhcp.callback,
+		config->dhcp.callback_timeout);
+	err = oplog_open(&dhcpd->oplog, config->dhcp.log);
+	if (err)
+		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
+			strerror(-err));
+	read_leases(dhcpd);
+	control_register(setup->control, commands, sizeof(commands) / sizeof(*commands), dhcpd);
+	*ret_dhcpd = dhcpd;
+	return 0;
+}
+
+void dhcpd_free(struct dhcpd *dhcpd)
+{
+	if (!dhcpd)
+		return;
+	link_close(&dhcpd->link);
+	loop_timer_cancel(dhcpd->loop, &dhcpd->sweep);
+	loop_timer_cancel(dhcpd->loop, &dhcpd->lease_write);
+	loop_timer_cancel(dhcpd->loop, &dhcpd->oplog_flush);
+	loop_timer_cancel(dhcpd->loop, &dhcpd->drain);
+	if (lease_is_dirty(dhcpd->leases))
+		write_leases(dhcpd);
+	callback_done(&dhcpd->callback);
+	oplog_close(&dhcpd->oplog);
+	lease_table_free(dhcpd->leases);
+	option_set_free(dhcpd->options);
+	free(dhcpd->lease_path);
+	free(dhcpd);
+}
+
+void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan)
+{
+	lease_replan(dhcpd->leases, plan);
+	dhcpd->server.plan = plan;
+	after_change(dhcpd);
+}
+
+void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac)
+{
+	dhcpd->server.mac = *mac;
+}
+
+void dhcpd_child_exited(struct dhcpd *dhcpd)
+{
+	callback_reap(&dhcpd->callback);
+}
+
+void dhcpd_reopen_logs(struct dhcpd *dhcpd)
+{
+	int err = oplog_reopen(&dhcpd->oplog);
+
+	if (err)
+		log_warning("dhcp: operation log %s cannot be opened anew: %s", dhcpd->oplog.path,
+			strerror(-err));
+}
+
+static void drained(void *ctx)
+{
+	struct dhcpd *dhcpd = ctx;
+
+	loop_timer_cancel(dhcpd->loop, &dhcpd->drain);
+	dhcpd->stopped(dhcpd->stopped_ctx);
+}
+
+void dhcpd_stop(struct dhcpd *dhcpd, void (*stopped)(void *ctx), void *ctx)
+{
+	link_close(&dhcpd->link);
+	dhcpd->stopped = stopped;
+	dhcpd->stopped_ctx = ctx;
+	loop_timer_set(dhcpd->loop, &dhcpd->drain, DRAIN_MS, drained, dhcpd);
+	callback_drain(&dhcpd->callback, drained, dhcpd);
+}

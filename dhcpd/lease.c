@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * lease owns the table of leases beside the plan and its form on disk. It must not decide whether
+ * a client gets one, nor write or spawn anything itself.
+ */
+#include "dhcpd/lease.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+struct lease {
+	uint64_t expires; /* 0: none */
+	bool had_one;
+};
+
+struct lease_table {
+	const struct plan *plan;
+	struct lease *leases; /* by the plan's index */
+	lease_listener *listener;
+	void *ctx;
+	uint64_t next; /* no lease ends before; 0: none ends */
+	bool dirty;
+};
+
+struct lease_table *lease_table_new(const struct plan *plan, lease_listener *listener, void *ctx)
+{
+	struct lease_table *table = xcalloc(1, sizeof(*table));
+
+	table->plan = plan;
+	table->leases = xcalloc(plan_count(plan), sizeof(*table->leases));
+	table->listener = listener;
+	table->ctx = ctx;
+	return table;
+}
+
+void lease_table_free(struct lease_table *table)
+{
+	if (!table)
+		return;
+	free(table->leases);
+	free(table);
+}
+
+static struct lease *lease_of(const struct lease_table *table, const struct vm *vm)
+{
+	return &table->leases[plan_index(table->plan, vm)];
+}
+
+static void set_expires(struct lease_table *table, struct lease *lease, uint64_t expires)
+{
+	lease->expires = expires;
+	lease->had_one = true;
+	table->dirty = true;
+	if (expires && expires != LEASE_FOREVER && (!table->next || expires < table->next))
+		table->next = expires;
+}
+
+void lease_grant(struct lease_table *table, const struct vm *vm, uint32_t seconds, uint64_t now)
+{
+	uint64_t expires = seconds == TIME_INFINITE ? LEASE_FOREVER : now + seconds * UINT64_C(1000);
+	struct lease *lease = lease_of(table, vm);
+	bool is_new = !lease->expires;
+
+	set_expires(table, lease, expires);
+	if (is_new)
+		table->listener(table->ctx, LEASE_ADD, vm, expires, NULL);
+}
+
+void lease_end(struct lease_table *table, const struct vm *vm)
+{
+	struct lease *lease = lease_of(table, vm);
+
+	if (!lease->expires)
+		return;
+	set_expires(table, lease, 0);
+	table->listener(table->ctx, LEASE_DEL, vm, 0, NULL);
+}
+
+uint64_t lease_expires(const struct lease_table *table, const struct vm *vm)
+{
+	return lease_of(table, vm)->expires;
+}
+
+bool lease_is_expired(const struct lease_table *table, const struct vm *vm)
+{
+	const struct lease *lease = lease_of(table, vm);
+
+	return lease->had_one && !lease->expires;
+}
+
+uint64_t lease_sweep(struct lease_table *table, uint64_t now)
+{
+	uint64_t next = 0;
+
+	if (!table->next || table->next > now)
+		return table->next;
+	for (size_t i = 0; i < plan_count(table->plan); i++) {
+		uint64_t expires = table->leases[i].expires;
+
+		if (!expires || expires == LEASE_FOREVER)
+			continue;
+		if (expires <= now)
+			lease_end(table, plan_vm(table->plan, i));
+		else if (!next || expires < next)
+			next = expires;
+	}
+	return table->next = next;
+}
+
+void lease_replan(struct lease_table *table, const struct plan *plan)
+{
+	struct lease *leases = xcalloc(plan_count(plan), sizeof(*leases));
+
+	for (size_t i = 0; i < plan_count(table->plan); i++) {
+		const struct vm *before = plan_vm(table->plan, i);
+		const struct vm *after = plan_by_mac(plan, &before->mac);
+		const struct lease *lease = &table->leases[i];
+
+		if (after && after->ip == before->ip) {
+			leases[plan_index(plan, after)] = *lease;
+			if (lease->expires && strcmp(after->name, before->name))
+				table->listener(table->ctx, LEASE_OLD, after, lease->expires,
+					before->name);
+		} else if (lease->expires) {
+			table->listener(table->ctx, LEASE_DEL, before, 0, NULL);
+		}
+	}
+	free(table->leases);
+	table->leases = leases;
+	table->plan = plan;
+	table->dirty = true;
+}
+
+bool lease_is_dirty(const struct lease_table *table)
+{
+	return table->dirty;
+}
+
+static unsigned long long to_wall(uint64_t expires, uint64_t now, time_t wall)
+{
+	if (expires == LEASE_FOREVER)
+		return 0;
+	return (unsigned long long)wall + (expires > now ? (expires - now + 999) / 1000 : 0);
+}
+
+char *lease_write(struct lease_table *table, uint64_t now, time_t wall, size_t *ret_len)
+{
+	char mac[MAC_STRLEN], ip[IP4_STRLEN], *text = NULL;
+	FILE *out = open_memstream(&text, ret_len);
+
+	if (!out)
+		abort();
+	for (size_t i = 0; i < plan_count(table->plan); i++) {
+		const struct vm *vm = plan_vm(table->plan, i);
+
+		if (table->leases[i].expires)
+			fprintf(out, "%llu %s %s %s *\n", to_wall(table->leases[i].expires, now, wall),
+				mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
+	}
+	if (fclose(out))
+		abort();
+	table->dirty = false;
+	return text;
+}
+
+static bool read_line(struct lease_table *table, const char *line, uint64_t now, time_t wall)
+{
+	char mac_text[32], ip_text[32], name[VM_NAME_MAX + 1];
+	unsigned long long epoch;
+	uint64_t expires = LEASE_FOREVER;
+	struct vm gone = { .name = name };
+	const struct vm *vm;
+
+	if (sscanf(line, "%llu %31s %31s %63s", &epoch, mac_text, ip_text, name) != 4 ||
+		mac_parse(mac_text, &gone.mac) || ip4_parse(ip_text, &gone.ip) ||
+		!plan_name_is_valid(name))
+		return false;
+	if (epoch > (unsigned long long)wall + TIME_INFINITE)
+		return false;
+	if (epoch) {
+		int64_t left = (int64_t)epoch - (int64_t)wall;
+
+		/* what expired while we were away ends at the first sweep, with its event */
+		expires = left > 0 ? now + (uint64_t)left * 1000 : now;
+	}
+	vm = plan_by_mac(table->plan, &gone.mac);
+	if (!vm || vm->ip != gone.ip) {
+		table->listener(table->ctx, LEASE_DEL, &gone, 0, NULL);
+		table->dirty = true;
+		return true;
+	}
+	set_expires(table, lease_of(table, vm), expires ? expires : 1);
+	if (expires > now)
+		table->listener(table->ctx, LEASE_OLD, vm, expires,
+			strcmp(vm->name, name) ? name : NULL);
+	return true;
+}
+
+unsigned lease_read(struct lease_table *table, const char *text, uint64_t now, time_t wall)
+{
+	unsigned bad = 0;
+
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		char line[256];
+
+		if (len && *text != '#') {
+			if (len < sizeof(line)) {
+				memcpy(line, text, len);
+				line[len] = '\0';
+			}
+			if (len >= sizeof(line) || !read_line(table, line, now, wall))
+				bad++;
+		}
+		text += len + (text[len] == '\n');
+	}
+	return bad;
+}

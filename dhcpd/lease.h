@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * lease: which planned VMs hold a lease and until when, and the file that remembers it.
+ *
+ * Leases never decide an answer; they say what happened, for the callback and the administrator.
+ * Times are milliseconds on loop_now()'s clock; the file has seconds since the epoch, in the form
+ * of dnsmasq's lease file: `EXPIRES MAC IP NAME *`, 0 for a lease without end.
+ */
+#ifndef EIPD_DHCPD_LEASE_H
+#define EIPD_DHCPD_LEASE_H
+
+#include <time.h>
+
+#include "common/plan.h"
+
+#define LEASE_FOREVER UINT64_MAX
+
+enum lease_event { LEASE_ADD, LEASE_OLD, LEASE_DEL };
+
+struct lease_table;
+
+/*
+ * Called for every event, with the VM as it was when the lease was given. old_name: of an
+ * LEASE_OLD that tells of a new name, else NULL.
+ */
+typedef void lease_listener(void *ctx, enum lease_event event, const struct vm *vm,
+	uint64_t expires, const char *old_name);
+
+struct lease_table *lease_table_new(const struct plan *plan, lease_listener *listener, void *ctx);
+void lease_table_free(struct lease_table *table);
+
+/* seconds may be TIME_INFINITE. An event only if the VM had none. */
+void lease_grant(struct lease_table *table, const struct vm *vm, uint32_t seconds, uint64_t now);
+void lease_end(struct lease_table *table, const struct vm *vm);
+/* 0: none; LEASE_FOREVER; else when it ends. */
+uint64_t lease_expires(const struct lease_table *table, const struct vm *vm);
+/* It had a lease once since the daemon started or the file remembered, and none now. */
+bool lease_is_expired(const struct lease_table *table, const struct vm *vm);
+
+/* Ends what has expired; returns when to be called next, 0: never. */
+uint64_t lease_sweep(struct lease_table *table, uint64_t now);
+
+/*
+ * Goes over to a new plan; the old one must still be there. `del` for VMs that left or have
+ * another address, `old` for those that have another name.
+ */
+void lease_replan(struct lease_table *table, const struct plan *plan);
+
+/* Something changed since the last lease_write(). */
+bool lease_is_dirty(const struct lease_table *table);
+
+/* The whole file as text, which the caller frees. wall: seconds since the epoch at `now`. */
+char *lease_write(struct lease_table *table, uint64_t now, time_t wall, size_t *ret_len);
+
+/*
+ * Takes leases from a file's text: `old` for each that the plan still has so, `del` for each that
+ * it has no more. Returns how many lines were not understood (they are passed over).
+ */
+unsigned lease_read(struct lease_table *table, const char *text, uint64_t now, time_t wall);
+
+#endif

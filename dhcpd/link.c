@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* link owns libpcap and the socket on port 67. It must not know what is in a frame. */
+#include "dhcpd/link.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/filter.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "dhcpd/frame.h"
+
+/* A frame and a VLAN tag that the kernel took off and libpcap puts back. */
+#define SNAPLEN     (FRAME_MAX + 4)
+/* Holds a few hundred frames: as many as come while a plan is being reloaded. */
+#define RING_SIZE   (512 * 1024)
+/* Frames a wake-up; then timers and other descriptors have their turn. */
+#define BATCH       64
+#define RETRY_MS    1000
+
+static const char filter[] = "udp dst port 67";
+
+/* --- the claim on port 67 ----------------------------------------------------------------- */
+
+/* The inode of the UDP socket on port 67, from /proc/net/udp; 0 if there is none. */
+static uint64_t find_socket_inode(void)
+{
+	FILE *file = fopen("/proc/net/udp", "re");
+	uint64_t inode = 0;
+	char line[512];
+
+	if (!file)
+		return 0;
+	while (!inode && fgets(line, sizeof(line), file)) {
+		unsigned port;
+		uint64_t found;
+
+		if (sscanf(line, " %*u: %*x:%x %*x:%*x %*x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64, &port,
+			    &found) == 2 && port == PORT_DHCP_SERVER)
+			inode = found;
+	}
+	fclose(file);
+	return inode;
+}
+
+static bool process_has_socket(const char *pid, const char *socket_link)
+{
+	char *path = xasprintf("/proc/%s/fd", pid);
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	bool found = false;
+
+	free(path);
+	while (dir && !found && (entry = readdir(dir))) {
+		char target[64];
+		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+		if (len > 0) {
+			target[len] = '\0';
+			found = !strcmp(target, socket_link);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
+static void read_name(const char *pid, char name[static 64])
+{
+	char *path = xasprintf("/proc/%s/comm", pid);
+	FILE *file = fopen(path, "re");
+
+	strcpy(name, "?");
+	if (file) {
+		if (fgets(name, 64, file))
+			name[strcspn(name, "\n")] = '\0';
+		fclose(file);
+	}
+	free(path);
+}
+
+/* " (dnsmasq, pid 123)", or nothing where it cannot be told. */
+static void describe_port_holder(char text[static 128])
+{
+	uint64_t inode = find_socket_inode();
+	char *socket_link;
+	struct dirent *entry;
+	DIR *dir;
+
+	text[0] = '\0';
+	if (!inode)
+		return;
+	socket_link = xasprintf("socket:[%" PRIu64 "]", inode);
+	dir = opendir("/proc");
+	while (dir && !*text && (entry = readdir(dir))) {
+		char name[64];
+
+		if (!isdigit((unsigned char)entry->d_name[0]) ||
+			!process_has_socket(entry->d_name, socket_link))
+			continue;
+		read_name(entry->d_name, name);
+		snprintf(text, 128, " (%s, pid %.20s)", name, entry->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	free(socket_link);
+}
+
+/*
+ * Holding the port keeps the kernel from answering renewing clients with ICMP port unreachable,
+ * and other servers off. Nothing is received by it: libpcap sees the frames.
+ */
+static int claim_port(const char *interface, char error[static LINK_ERROR_SIZE])
+{
+	struct sock_filter drop_all = { BPF_RET | BPF_K, 0, 0, 0 };
+	struct sock_fprog program = { .len = 1, .filter = &drop_all };
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT_DHCP_SERVER) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err = 0;
+	char holder[128];
+
+	if (fd < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ||
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface,
+			(socklen_t)strlen(interface) + 1) < 0 ||
+		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		err = -errno;
+	if (!err)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	if (err == -EADDRINUSE) {
+		describe_port_holder(holder);
+		snprintf(error, LINK_ERROR_SIZE, "UDP port 67 of %s is taken by another server%s; stop it",
+			interface, holder);
+	} else {
+		snprintf(error, LINK_ERROR_SIZE, "UDP port 67 of %s cannot be had: %s", interface,
+			strerror(-err));
+	}
+	return err;
+}
+
+int link_check_port(const char *interface, char error[static LINK_ERROR_SIZE])
+{
+	int fd = claim_port(interface, error);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+/* --- frames ------------------------------------------------------------------------------- */
+
+static int errno_of(int status)
+{
+	switch (status) {
+	case PCAP_ERROR_NO_SUCH_DEVICE:
+		return -ENODEV;
+	case PCAP_ERROR_PERM_DENIED:
+		return -EPERM;
+	case PCAP_ERROR_IFACE_NOT_UP:
+		return -ENETDOWN;
+	default:
+		return -EIO;
+	}
+}
+
+static int open_pcap(struct link *link, pcap_t **ret_pcap)
+{
+	struct bpf_program program;
+	char errbuf[PCAP_ERRBUF_SIZE] = "";
+	pcap_t *pcap = pcap_create(link->interface, errbuf);
+	int status, err = 0;
+
+	if (!pcap) {
+		snprintf(link->error, sizeof(link->error), "%s: %s", link->interface, errbuf);
+		return -ENODEV;
+	}
+	pcap_set_snaplen(pcap, SNAPLEN);
+	pcap_set_immediate_mode(pcap, 1);
+	pcap_set_buffer_size(pcap, RING_SIZE);
+	status = pcap_activate(pcap);
+	if (status < 0)
+		err = errno_of(status);
+	else if (pcap_datalink(pcap) != DLT_EN10MB)
+		err = -EPROTOTYPE;
+	else if (pcap_compile(pcap, &program, filter, 1, PCAP_NETMASK_UNKNOWN) < 0)
+		err = -EIO;
+	if (!err) {
+		if (pcap_setfilter(pcap, &program) < 0 || pcap_setdirection(pcap, PCAP_D_IN) < 0 ||
+			pcap_setnonblock(pcap, 1, errbuf) < 0)
+			err = -EIO;
+		pcap_freecode(&program);
+	}
+	if (err) {
+		snprintf(link->error, sizeof(link->error), "%s cannot be listened on: %s",
+			link->interface, err == -EPROTOTYPE ? "it is not Ethernet" :
+			err == -EIO ? pcap_geterr(pcap) : strerror(-err));
+		pcap_close(pcap);
+		return err;
+	}
+	*ret_pcap = pcap;
+	return 0;
+}
+
+static void take_packet(u_char *user, const struct pcap_pkthdr *header, const u_char *data)
+{
+	struct link *link = (struct link *)(void *)user;
+
+	link->on_frame(link->ctx, data, header->caplen);
+}
+
+static void try_again(void *ctx);
+
+static void go_down(struct link *link, const char *reason)
+{
+	loop_unwatch(link->loop, &link->watch);
+	pcap_close(link->pcap);
+	link->pcap = NULL;
+	loop_timer_set(link->loop, &link->retry, RETRY_MS, try_again, link);
+	link->on_state(link->ctx, reason);
+}
+
+static void pcap_ready(void *ctx, uint32_t events)
+{
+	struct link *link = ctx;
+	int n = pcap_dispatch(link->pcap, BATCH, take_packet, (u_char *)link);
+
+	if (n == PCAP_ERROR) {
+		snprintf(link->error, sizeof(link->error), "%s", pcap_geterr(link->pcap));
+		go_down(link, link->error);
+	} else if (n == 0 && events & (EPOLLERR | EPOLLHUP)) {
+		go_down(link, "the interface went away");
+	}
+}
+
+static int start(struct link *link)
+{
+	int err = open_pcap(link, &link->pcap);
+
+	if (!err)
+		loop_watch(link->loop, &link->watch, pcap_get_selectable_fd(link->pcap), EPOLLIN,
+			pcap_ready, link);
+	return err;
+}
+
+/* A bridge that was made anew has a new index: the port must be claimed on that one. */
+static int claim_again(struct link *link)
+{
+	int fd;
+
+	if (link->port_fd >= 0)
+		close(link->port_fd);
+	link->port_fd = -1;
+	fd = claim_port(link->interface, link->error);
+	if (fd < 0)
+		return fd;
+	link->port_fd = fd;
+	return 0;
+}
+
+static void try_again(void *ctx)
+{
+	struct link *link = ctx;
+
+	if (claim_again(link) || start(link))
+		loop_timer_set(link->loop, &link->retry, RETRY_MS, try_again, link);
+	else
+		link->on_state(link->ctx, NULL);
+}
+
+int link_open(struct link *link, struct loop *loop, const char *interface,
+	void (*on_frame)(void *ctx, const uint8_t *data, size_t len),
+	void (*on_state)(void *ctx, const char *reason), void *ctx)
+{
+	int err;
+
+	*link = (struct link){ .loop = loop, .interface = interface, .on_frame = on_frame,
+		.on_state = on_state, .ctx = ctx, .port_fd = -1 };
+	err = claim_again(link);
+	if (!err)
+		err = start(link);
+	if (err)
+		link_close(link);
+	return err;
+}
+
+int link_send(struct link *link, const uint8_t *data, size_t len)
+{
+	if (!link->pcap)
+		return -ENETDOWN;
+	errno = 0;
+	if (pcap_inject(link->pcap, data, len) < 0)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+void link_close(struct link *link)
+{
+	loop_timer_cancel(link->loop, &link->retry);
+	if (link->pcap) {
+		loop_unwatch(link->loop, &link->watch);
+		pcap_close(link->pcap);
+		link->pcap = NULL;
+	}
+	if (link->port_fd >= 0)
+		close(link->port_fd);
+	link->port_fd = -1;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * link: DHCP frames from and to the bridge through libpcap, and the claim on UDP port 67.
+ *
+ * If the bridge goes away or down, the link closes and tries again by itself until it is back.
+ */
+#ifndef EIPD_DHCPD_LINK_H
+#define EIPD_DHCPD_LINK_H
+
+#include <pcap/pcap.h>
+
+#include "common/loop.h"
+
+#define LINK_ERROR_SIZE 512
+
+struct link {
+	struct loop *loop;
+	const char *interface;
+	void (*on_frame)(void *ctx, const uint8_t *data, size_t len);
+	/* The link went down (reason) or came back (NULL). */
+	void (*on_state)(void *ctx, const char *reason);
+	void *ctx;
+	/* private */
+	pcap_t *pcap;
+	int port_fd;
+	struct loop_watch watch;
+	struct loop_timer retry;
+	char error[LINK_ERROR_SIZE];
+};
+
+/*
+ * Opens both. 0, or -errno with a sentence in link->error: -EADDRINUSE, another server has the
+ * port (it is named where /proc tells).
+ */
+int link_open(struct link *link, struct loop *loop, const char *interface,
+	void (*on_frame)(void *ctx, const uint8_t *data, size_t len),
+	void (*on_state)(void *ctx, const char *reason), void *ctx);
+/* 0 or -errno; -ENETDOWN while the bridge is away. */
+int link_send(struct link *link, const uint8_t *data, size_t len);
+void link_close(struct link *link);
+
+/* Port 67 of the interface can be had now; as link_open() otherwise. For `eipd -t`. */
+int link_check_port(const char *interface, char error[static LINK_ERROR_SIZE]);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * reply owns how an answer is written and where it is sent. It must not decide anything: the
+ * verdict has done so.
+ */
+#include "dhcpd/reply.h"
+
+#include <string.h>
+
+#include "common/bytes.h"
+
+#define SNAME_OFFSET 44
+#define SNAME_LEN    64
+#define FILE_OFFSET  108
+#define FILE_LEN     128
+
+/* RFC 2131 2: a client must take messages of 576 octets, IP and UDP headers included */
+#define DATAGRAM_MIN 576
+#define IP_UDP_LEN   28
+
+/* message type, server, lease, T1, T2, overload and END: what no other option may crowd out */
+#define CORE_LEN     (3 + 4 * 6 + 3 + 1)
+
+#define LEASE_MIN    120 /* the least that a client may ask for, unless less is configured */
+
+/* One option on its way into a reply. */
+struct item {
+	uint8_t code;
+	const uint8_t *data;
+	size_t len;
+};
+
+struct item_list {
+	struct item item[256 + 8];
+	size_t count;
+	bool has[256];
+};
+
+static void push(struct item_list *list, uint8_t code, const void *data, size_t len)
+{
+	/* each code once: lists of clients name some twice */
+	if (list->has[code])
+		return;
+	list->has[code] = true;
+	list->item[list->count++] = (struct item){ code, data, len };
+}
+
+/* RFC 3396: longer than 255 octets means several options with one code. */
+static size_t encoded_len(const struct item *item)
+{
+	size_t parts = item->len ? (item->len + 254) / 255 : 1;
+
+	return item->len + 2 * parts;
+}
+
+static void put_item(struct wbuf *w, const struct item *item)
+{
+	size_t done = 0;
+
+	do {
+		size_t part = item->len - done > 255 ? 255 : item->len - done;
+
+		wbuf_u8(w, item->code);
+		wbuf_u8(w, (uint8_t)part);
+		wbuf_put(w, item->data + done, part);
+		done += part;
+	} while (done < item->len);
+}
+
+uint32_t reply_lease_time(const struct option_set *options, const struct dhcp_message *request,
+	const struct dhcp_verdict *verdict)
+{
+	const struct vm *vm = verdict->vm;
+	uint32_t most = vm && vm->lease_time ? vm->lease_time : options->lease_time, least, asked;
+
+	if (verdict->reply == DHCP_BOOTP)
+		return TIME_INFINITE; /* RFC 1534 2: BOOTP knows no end of a lease */
+	if (verdict->reply != DHCP_OFFER && verdict->lease != LEASE_GRANTED)
+		return 0;
+	if (!dhcp_option_u32(request, OPT_LEASE_TIME, &asked) || asked >= most)
+		return most;
+	least = most < LEASE_MIN ? most : LEASE_MIN;
+	return asked < least ? least : asked;
+}
+
+/* The octets of the values that differ from reply to reply. */
+struct scratch {
+	uint8_t type, server[4], lease[4], t1[4], t2[4];
+};
+
+static void to_u32(uint8_t out[static 4], uint32_t v)
+{
+	struct wbuf w;
+
+	wbuf_init(&w, out, 4);
+	wbuf_u32(&w, v);
+}
+
+static void push_lease(struct item_list *list, struct scratch *scratch, uint32_t seconds)
+{
+	if (!seconds)
+		return;
+	to_u32(scratch->lease, seconds);
+	push(list, OPT_LEASE_TIME, scratch->lease, 4);
+	if (seconds == TIME_INFINITE)
+		return;
+	/* RFC 2131 4.4.5: half, and seven eighths, of the lease */
+	to_u32(scratch->t1, seconds / 2);
+	to_u32(scratch->t2, (uint32_t)((uint64_t)seconds * 7 / 8));
+	push(list, OPT_T1, scratch->t1, 4);
+	push(list, OPT_T2, scratch->t2, 4);
+}
+
+static void push_configured(struct item_list *list, const struct reply_context *context,
+	const struct vm *vm, uint8_t code)
+{
+	const struct option_value *value = context->options->by_code[code];
+
+	if (code == OPT_HOST_NAME)
+		push(list, code, vm->name, strlen(vm->name));
+	else if (value)
+		push(list, code, value->data, value->len);
+}
+
+/* RFC 2132 9.8: what the client asks for, in its order where possible; without a list, all. */
+static void push_requested(struct item_list *list, const struct reply_context *context,
+	const struct dhcp_message *request, const struct vm *vm)
+{
+	const struct dhcp_option *wanted = &request->option[OPT_PARAMETER_LIST];
+	const struct option_set *options = context->options;
+
+	/* RFC 2132 3.3: the mask before the router; clients need it, listed or not */
+	push_configured(list, context, vm, OPT_SUBNET_MASK);
+	/* RFC 3442: a client that wants classless routes gets these, and no others beside them */
+	if (wanted->data && options->by_code[OPT_CLASSLESS_ROUTE] &&
+		memchr(wanted->data, OPT_CLASSLESS_ROUTE, wanted->len))
+		list->has[OPT_ROUTER] = list->has[OPT_STATIC_ROUTE] = true;
+	for (size_t i = 0; i < wanted->len; i++)
+		push_configured(list, context, vm, wanted->data[i]);
+	if (wanted->data)
+		return;
+	push_configured(list, context, vm, OPT_HOST_NAME);
+	for (size_t i = 0; i < options->count; i++) {
+		/* RFC 8925 3.3: never to a client that did not ask for it */
+		if (options->values[i].code != OPT_IPV6_ONLY)
+			push_configured(list, context, vm, options->values[i].code);
+	}
+}
+
+static void collect(struct item_list *list, struct scratch *scratch,
+	const struct reply_context *context, const struct dhcp_message *request,
+	const struct dhcp_verdict *verdict)
+{
+	list->count = 0;
+	memset(list->has, 0, sizeof(list->has));
+	if (verdict->reply != DHCP_BOOTP) {
+		scratch->type = (uint8_t)verdict->reply;
+		to_u32(scratch->server, context->self.addr);
+		push(list, OPT_MESSAGE_TYPE, &scratch->type, 1);
+		push(list, OPT_SERVER_ID, scratch->server, 4);
+	}
+	if (verdict->reply == DHCP_NAK) {
+		push(list, OPT_MESSAGE, verdict->why, strlen(verdict->why));
+		return;
+	}
+	if (verdict->reply != DHCP_BOOTP)
+		push_lease(list, scratch, reply_lease_time(context->options, request, verdict));
+	/* RFC 4039 4: the mark of a two-message exchange */
+	if (verdict->reply == DHCP_ACK && request->type == DHCP_DISCOVER)
+		push(list, OPT_RAPID_COMMIT, "", 0);
+	push_requested(list, context, request, verdict->vm);
+}
+
+/*
+ * Puts the options where there is room, the most important (first) ones first: the options field,
+ * then file and sname where these are free (RFC 2131 4.1, option 52). What fits nowhere is left
+ * out. `tail` (RFC 3046 2.2: the relay's option comes last) is always in the options field.
+ */
+static void put_options(uint8_t *data, size_t limit, const struct item_list *list,
+	const struct item *tail, size_t tail_count, bool file_is_free, bool sname_is_free)
+{
+	struct wbuf main, file, sname;
+	size_t reserved = 1, total = 0; /* END */
+	bool overload;
+
+	for (size_t i = 0; i < tail_count; i++)
+		reserved += encoded_len(&tail[i]);
+	for (size_t i = 0; i < list->count; i++)
+		total += encoded_len(&list->item[i]);
+	wbuf_init(&main, data + DHCP_HEADER_LEN + 4, limit - DHCP_HEADER_LEN - 4);
+	overload = total + reserved > main.cap && (file_is_free || sname_is_free);
+	reserved += overload ? 3 : 0;
+	/* each ends with END */
+	wbuf_init(&file, data + FILE_OFFSET, overload && file_is_free ? FILE_LEN - 1 : 0);
+	wbuf_init(&sname, data + SNAME_OFFSET, overload && sname_is_free ? SNAME_LEN - 1 : 0);
+	for (size_t i = 0; i < list->count; i++) {
+		size_t len = encoded_len(&list->item[i]);
+
+		if (main.len + len + reserved <= main.cap)
+			put_item(&main, &list->item[i]);
+		else if (len <= file.cap - file.len)
+			put_item(&file, &list->item[i]);
+		else if (len <= sname.cap - sname.len)
+			put_item(&sname, &list->item[i]);
+	}
+	if (file.len || sname.len) {
+		uint8_t where = (uint8_t)((file.len ? 1 : 0) | (sname.len ? 2 : 0));
+
+		put_item(&main, &(struct item){ OPT_OVERLOAD, &where, 1 });
+		/* the rest of the fields is zero: PAD */
+		if (file.len)
+			data[FILE_OFFSET + file.len] = OPT_END;
+		if (sname.len)
+			data[SNAME_OFFSET + sname.len] = OPT_END;
+	}
+	for (size_t i = 0; i < tail_count; i++)
+		put_item(&main, &tail[i]);
+	wbuf_u8(&main, OPT_END);
+}
+
+static uint16_t reply_flags(const struct dhcp_message *request, const struct dhcp_verdict *verdict)
+{
+	/* RFC 2131 4.3.2: a relay must broadcast a NAK, the client may have no address */
+	if (verdict->reply == DHCP_NAK && request->giaddr)
+		return request->flags | DHCP_FLAG_BROADCAST;
+	return request->flags;
+}
+
+static void put_header(uint8_t *data, const struct reply_context *context,
+	const struct dhcp_message *request, const struct dhcp_verdict *verdict)
+{
+	bool nak = verdict->reply == DHCP_NAK;
+	bool inform = request->type == DHCP_INFORM;
+	struct wbuf w;
+
+	wbuf_init(&w, data, DHCP_HEADER_LEN + 4);
+	wbuf_u8(&w, BOOTREPLY);
+	wbuf_u8(&w, 1);
+	wbuf_u8(&w, MAC_LEN);
+	wbuf_u8(&w, 0);
+	wbuf_u32(&w, request->xid);
+	wbuf_u16(&w, 0);
+	wbuf_u16(&w, reply_flags(request, verdict));
+	/* table 3: ciaddr is copied by ACK, and 0 in the others */
+	wbuf_u32(&w, verdict->reply == DHCP_ACK && request->type != DHCP_DISCOVER ? request->ciaddr : 0);
+	wbuf_u32(&w, nak || inform ? 0 : verdict->vm->ip);
+	wbuf_u32(&w, nak ? 0 : context->options->next_server);
+	wbuf_u32(&w, request->giaddr);
+	wbuf_put(&w, request->chaddr.byte, MAC_LEN);
+	wbuf_zero(&w, 10 + SNAME_LEN + FILE_LEN);
+	wbuf_u32(&w, DHCP_COOKIE);
+}
+
+/* How long the message may be that the client takes. */
+static size_t message_limit(const struct dhcp_message *request, size_t cap)
+{
+	size_t limit;
+	uint16_t most;
+
+	/* CVE-2007-5365: a size below the least that there is is no size */
+	if (!dhcp_option_u16(request, OPT_MAX_SIZE, &most) || most < DATAGRAM_MIN)
+		most = DATAGRAM_MIN;
+	if (most > FRAME_MTU)
+		most = FRAME_MTU;
+	/* RFC 951: BOOTP has a vendor area of 64 octets and no way to ask for more */
+	limit = request->type == DHCP_BOOTP ? DHCP_MESSAGE_MIN : most - (size_t)IP_UDP_LEN;
+	return limit < cap ? limit : cap;
+}
+
+/* What the client and the relay want to see again, as far as it leaves room for the lease. */
+static size_t collect_tail(struct item tail[static 2], const struct reply_context *context,
+	const struct dhcp_message *request, size_t limit)
+{
+	const struct dhcp_option *client_id = &request->option[OPT_CLIENT_ID];
+	const struct dhcp_option *relay = &request->option[OPT_RELAY_AGENT];
+	struct item last = { OPT_RELAY_AGENT, relay->data, relay->len };
+	struct item first = { OPT_CLIENT_ID, client_id->data, client_id->len };
+	size_t room = limit - DHCP_HEADER_LEN - 4 - CORE_LEN, count = 0;
+	bool echo_relay = relay->data && encoded_len(&last) <= room;
+
+	room -= echo_relay ? encoded_len(&last) : 0;
+	/* RFC 6842: as it came, with one of its legal lengths (RFC 2132 9.14) */
+	if (context->client_id_echo && client_id->len >= 2 && client_id->len <= 255 &&
+		encoded_len(&first) <= room)
+		tail[count++] = first;
+	/* RFC 3046 2.2: as it came, and last */
+	if (echo_relay)
+		tail[count++] = last;
+	return count;
+}
+
+size_t reply_encode(const struct reply_context *context, const struct dhcp_message *request,
+	const struct dhcp_verdict *verdict, uint8_t *data, size_t cap)
+{
+	size_t limit = message_limit(request, cap), tail_count, boot_len, len;
+	struct item tail[2];
+	struct item_list list;
+	struct scratch scratch;
+	bool has_boot_file;
+
+	memset(data, 0, limit);
+	put_header(data, context, request, verdict);
+	collect(&list, &scratch, context, request, verdict);
+	tail_count = collect_tail(tail, context, request, limit);
+	/* PXE ROMs read the file field, whatever the options say */
+	boot_len = strlen(context->options->boot_file);
+	has_boot_file = verdict->reply != DHCP_NAK && boot_len && boot_len < FILE_LEN;
+	if (has_boot_file)
+		memcpy(data + FILE_OFFSET, context->options->boot_file, boot_len);
+	/* BOOTP knows no option overload */
+	put_options(data, limit, &list, tail, tail_count,
+		!has_boot_file && request->type != DHCP_BOOTP, request->type != DHCP_BOOTP);
+	/* what lies behind END is zero */
+	for (len = limit; len > DHCP_MESSAGE_MIN && data[len - 1] == 0; len--)
+		;
+	return len;
+}
+
+void reply_address(const struct reply_context *context, const struct dhcp_message *request,
+	const struct dhcp_verdict *verdict, const struct frame *request_frame, const struct mac *source,
+	struct frame *ret_frame)
+{
+	struct frame frame = { .source = *source, .source_ip = context->self.addr,
+		.source_port = PORT_DHCP_SERVER, .destination_port = PORT_DHCP_CLIENT };
+	bool knows_address = request->ciaddr && request->type != DHCP_DISCOVER;
+
+	/* RFC 2131 4.1, in its order */
+	if (request->giaddr) {
+		frame.destination_ip = request->giaddr;
+		frame.destination_port = PORT_DHCP_SERVER;
+		/* back over the way it came: the relay, or the router before it */
+		frame.destination = request_frame->source;
+	} else if (verdict->reply == DHCP_NAK) {
+		frame.destination_ip = UINT32_MAX;
+		frame.destination = mac_broadcast;
+	} else if (knows_address) {
+		frame.destination_ip = request->ciaddr;
+		frame.destination = request_frame->source;
+	} else if (request->flags & DHCP_FLAG_BROADCAST) {
+		frame.destination_ip = UINT32_MAX;
+		frame.destination = mac_broadcast;
+	} else {
+		frame.destination_ip = verdict->vm->ip;
+		frame.destination = request->chaddr;
+	}
+	*ret_frame = frame;
+}
