@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * address owns which addresses of the outer interface are ours and which should be there. It must
+ * not know rules, nor speak to the kernel.
+ */
+#include "natmgr/address.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+static bool label_is_ours(const char *label, const char *interface)
+{
+	size_t len = strlen(interface);
+	uint32_t number;
+
+	return !strncmp(label, interface, len) && label[len] == ':' &&
+		!number_parse(label + len + 1, 1, UINT32_MAX, &number);
+}
+
+static void append(struct address_change **list, size_t *count, const struct ip4_prefix *prefix,
+	const char *label)
+{
+	struct address_change change = { .prefix = *prefix };
+
+	snprintf(change.label, sizeof(change.label), "%s", label);
+	/* doubling: the list may hold thousands */
+	if ((*count & (*count - 1)) == 0)
+		*list = xrealloc(*list, *count ? *count * 2 : 1, sizeof(change));
+	(*list)[(*count)++] = change;
+}
+
+/* True if the address may stay as it is. */
+static bool is_wanted(const struct config *config, const struct netlink_addr *have,
+	const struct mapping *mapping)
+{
+	char label[2 * IFNAMSIZ];
+
+	if (!mapping || have->prefix.len != config->outer.prefix_len)
+		return false;
+	snprintf(label, sizeof(label), "%s:%u", config->outer.interface, mapping->label);
+	return !strcmp(label, have->label);
+}
+
+void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
+	const struct mapping *map, size_t map_count, struct address_diff *ret_diff)
+{
+	bool *settled = xcalloc(map_count, sizeof(*settled));
+	struct address_diff diff = { 0 };
+
+	for (size_t i = 0; i < have_count; i++) {
+		const struct mapping *mapping = mapping_by_address(map, map_count, have[i].prefix.addr);
+		bool ours = label_is_ours(have[i].label, config->outer.interface) &&
+			(mapping || config_pool_contains(config, have[i].prefix.addr));
+
+		if (ours && is_wanted(config, &have[i], mapping)) {
+			settled[mapping - map] = true;
+		} else if (ours) {
+			append(&diff.remove, &diff.remove_count, &have[i].prefix, have[i].label);
+		} else if (mapping) {
+			settled[mapping - map] = true;
+			diff.foreign = xrealloc(diff.foreign, diff.foreign_count + 1,
+				sizeof(*diff.foreign));
+			diff.foreign[diff.foreign_count++] = mapping->address;
+		}
+	}
+	for (size_t i = 0; i < map_count; i++) {
+		const struct ip4_prefix prefix = { map[i].address, (uint8_t)config->outer.prefix_len };
+		char label[2 * IFNAMSIZ];
+
+		snprintf(label, sizeof(label), "%s:%u", config->outer.interface, map[i].label);
+		if (!settled[i])
+			append(&diff.add, &diff.add_count, &prefix, label);
+	}
+	free(settled);
+	*ret_diff = diff;
+}
+
+void address_diff_done(struct address_diff *diff)
+{
+	free(diff->remove);
+	free(diff->add);
+	free(diff->foreign);
+	*diff = (struct address_diff){ 0 };
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * address: the labelled addresses of the outer interface (patent step 5: eth0:1), as they should
+ * be against as they are. Pure.
+ *
+ * Ours is what has a label of ours, eth0:N, and is of the pool or bound. All else is another's.
+ */
+#ifndef EIPD_NATMGR_ADDRESS_H
+#define EIPD_NATMGR_ADDRESS_H
+
+#include "common/netlink.h"
+#include "natmgr/binding.h"
+
+struct address_change {
+	struct ip4_prefix prefix;
+	char label[IFNAMSIZ];
+};
+
+struct address_diff {
+	struct address_change *remove, *add;
+	size_t remove_count, add_count;
+	uint32_t *foreign; /* wanted, but there already and another's */
+	size_t foreign_count;
+};
+
+void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
+	const struct mapping *map, size_t map_count, struct address_diff *ret_diff);
+void address_diff_done(struct address_diff *diff);
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backend: what the NAT manager asks of a packet filter. Behind it: backend_iptables, and in tests
+ * a table in memory.
+ *
+ * One session: begin (locks and reads), apply (all edits in one commit, or none), end (unlocks).
+ */
+#ifndef EIPD_NATMGR_BACKEND_H
+#define EIPD_NATMGR_BACKEND_H
+
+#include "natmgr/ruleset.h"
+
+#define BACKEND_ERROR_SIZE 384
+
+struct backend {
+	const char *name; /* "iptables" */
+	/*
+	 * Reads our chains. 0; -EAGAIN: somebody else holds the lock, try later; or -errno; both with
+	 * a sentence in error. After 0, end() must follow.
+	 */
+	int (*begin)(struct backend *backend, struct ruleset *ret_have, char *error);
+	/* 0; -EAGAIN: somebody changed the table in between, begin anew; or -errno. */
+	int (*apply)(struct backend *backend, const struct edit *edits, size_t count, char *error);
+	void (*end)(struct backend *backend);
+	void (*free)(struct backend *backend);
+};
+
+/* The nat table of iptables by libiptc. */
+struct backend *backend_iptables_new(void);
+
+#endif

@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * backend_iptables owns the nat table: its lock, its entries as the kernel wants them, its errors.
+ * The only file that knows libiptc; it must not know what the rules are for.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libiptc/libiptc.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/netfilter/x_tables.h>
+#include <linux/netfilter/xt_conntrack.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/utsname.h>
+#include <arpa/inet.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+#include "natmgr/backend.h"
+
+#define TABLE        "nat"
+#define DEFAULT_LOCK "/run/xtables.lock"
+
+/* The revisions that the iptables program writes, so that what it saves it can restore. */
+#define SNAT_REVISION      0
+#define CONNTRACK_REVISION 3
+
+#define HEADER_LEN     XT_ALIGN(sizeof(struct ipt_entry))
+#define MATCH_LEN      (XT_ALIGN(sizeof(struct xt_entry_match)) + \
+			XT_ALIGN(sizeof(struct xt_conntrack_mtinfo3)))
+#define TARGET_HEADER  XT_ALIGN(sizeof(struct xt_entry_target))
+#define OLD_RANGE_LEN  XT_ALIGN(sizeof(struct nf_nat_ipv4_multi_range_compat))
+#define NEW_RANGE_LEN  XT_ALIGN(sizeof(struct nf_nat_range2))
+#define ENTRY_MAX      (HEADER_LEN + MATCH_LEN + TARGET_HEADER + NEW_RANGE_LEN)
+
+struct iptables {
+	struct backend backend;
+	int lock_fd;
+	int dnat_revision; /* -1: not asked yet */
+	struct xtc_handle *handle;
+};
+
+/* An entry being made or read, aligned as the kernel has it. */
+union entry {
+	struct ipt_entry header;
+	uint8_t bytes[ENTRY_MAX];
+};
+
+/* --- entries ------------------------------------------------------------------------------ */
+
+static struct xt_entry_target *target_of(const struct ipt_entry *entry)
+{
+	return (struct xt_entry_target *)((uintptr_t)entry + entry->target_offset);
+}
+
+static void write_conntrack_match(struct xt_entry_match *match)
+{
+	struct xt_conntrack_mtinfo3 *info = (struct xt_conntrack_mtinfo3 *)(void *)match->data;
+
+	match->u.user.match_size = MATCH_LEN;
+	match->u.user.revision = CONNTRACK_REVISION;
+	strcpy(match->u.user.name, "conntrack");
+	info->match_flags = XT_CONNTRACK_STATE;
+	info->state_mask = XT_CONNTRACK_STATE_DNAT;
+}
+
+static size_t write_target(const struct iptables *iptables, const struct rule *rule,
+	struct xt_entry_target *target)
+{
+	size_t len = OLD_RANGE_LEN;
+	uint32_t to = htonl(rule->to);
+
+	strcpy(target->u.user.name, rule->action == RULE_DNAT ? "DNAT" : "SNAT");
+	if (rule->action == RULE_DNAT && iptables->dnat_revision == 2) {
+		struct nf_nat_range2 *range = (struct nf_nat_range2 *)(void *)target->data;
+
+		target->u.user.revision = 2;
+		range->flags = NF_NAT_RANGE_MAP_IPS;
+		range->min_addr.ip = range->max_addr.ip = to;
+		len = NEW_RANGE_LEN;
+	} else {
+		struct nf_nat_ipv4_multi_range_compat *range =
+			(struct nf_nat_ipv4_multi_range_compat *)(void *)target->data;
+
+		target->u.user.revision = SNAT_REVISION;
+		range->rangesize = 1;
+		range->range[0].flags = NF_NAT_RANGE_MAP_IPS;
+		range->range[0].min_ip = range->range[0].max_ip = to;
+	}
+	target->u.user.target_size = (uint16_t)(TARGET_HEADER + len);
+	return TARGET_HEADER + len;
+}
+
+static void write_header(const struct rule *rule, struct ipt_entry *header)
+{
+	header->ip.src.s_addr = htonl(rule->source.addr);
+	header->ip.smsk.s_addr = htonl(ip4_prefix_mask(&rule->source));
+	header->ip.dst.s_addr = htonl(rule->destination.addr);
+	header->ip.dmsk.s_addr = htonl(ip4_prefix_mask(&rule->destination));
+	memcpy(header->ip.outiface, rule->out, sizeof(rule->out));
+	/* the mask covers the name and its NUL: eth1 must not match eth10 */
+	if (*rule->out)
+		memset(header->ip.outiface_mask, 0xff, strlen(rule->out) + 1);
+}
+
+static void write_entry(const struct iptables *iptables, const struct rule *rule, union entry *ret)
+{
+	size_t offset = HEADER_LEN;
+
+	memset(ret, 0, sizeof(*ret));
+	write_header(rule, &ret->header);
+	if (rule->only_dnatted) {
+		write_conntrack_match((struct xt_entry_match *)(void *)(ret->bytes + offset));
+		offset += MATCH_LEN;
+	}
+	ret->header.target_offset = (uint16_t)offset;
+	offset += write_target(iptables, rule, target_of(&ret->header));
+	ret->header.next_offset = (uint16_t)offset;
+}
+
+static bool mask_to_len(uint32_t mask, uint8_t *ret_len)
+{
+	uint8_t len = (uint8_t)__builtin_popcount(mask);
+	struct ip4_prefix prefix = { .len = len };
+
+	*ret_len = len;
+	return ip4_prefix_mask(&prefix) == mask;
+}
+
+/* The address that a NAT target names, if it names just one. */
+static bool read_to(const struct xt_entry_target *target, uint32_t *ret_to)
+{
+	size_t len = target->u.user.target_size;
+
+	if (target->u.user.revision == 0 && len >= TARGET_HEADER + OLD_RANGE_LEN) {
+		const struct nf_nat_ipv4_multi_range_compat *range =
+			(const void *)target->data;
+
+		*ret_to = ntohl(range->range[0].min_ip);
+		return range->rangesize == 1;
+	}
+	if (target->u.user.revision == 2 && len >= TARGET_HEADER + NEW_RANGE_LEN) {
+		*ret_to = ntohl(((const struct nf_nat_range2 *)(const void *)target->data)->min_addr.ip);
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Matches and targets begin alike: size, name, revision. What lies behind the name's NUL, and the
+ * kernel's own pointer in the same place, mean nothing.
+ */
+static bool extension_equal(const void *a, const void *b)
+{
+	const struct xt_entry_match *ma = a, *mb = b;
+
+	return ma->u.user.match_size == mb->u.user.match_size &&
+		ma->u.user.revision == mb->u.user.revision &&
+		!strncmp(ma->u.user.name, mb->u.user.name, sizeof(ma->u.user.name)) &&
+		!memcmp(ma->data, mb->data, ma->u.user.match_size - TARGET_HEADER);
+}
+
+_Static_assert(sizeof(struct xt_entry_match) == sizeof(struct xt_entry_target),
+	"extension_equal() serves both");
+
+/*
+ * Reads what a rule of ours would say, then writes that rule and compares: whatever an entry has
+ * that we would not write makes it another's.
+ */
+static struct rule read_entry(const struct iptables *iptables, const struct ipt_entry *entry)
+{
+	const struct rule other = { .action = RULE_OTHER };
+	const struct xt_entry_target *target = target_of(entry);
+	struct rule rule = { 0 };
+	union entry ours;
+
+	if (!strcmp(target->u.user.name, "DNAT"))
+		rule.action = RULE_DNAT;
+	else if (!strcmp(target->u.user.name, "SNAT"))
+		rule.action = RULE_SNAT;
+	else
+		return other;
+	if (!read_to(target, &rule.to) ||
+		!mask_to_len(ntohl(entry->ip.smsk.s_addr), &rule.source.len) ||
+		!mask_to_len(ntohl(entry->ip.dmsk.s_addr), &rule.destination.len))
+		return other;
+	rule.source.addr = ntohl(entry->ip.src.s_addr);
+	rule.destination.addr = ntohl(entry->ip.dst.s_addr);
+	memcpy(rule.out, entry->ip.outiface, sizeof(rule.out));
+	rule.out[sizeof(rule.out) - 1] = '\0';
+	rule.only_dnatted = entry->target_offset > HEADER_LEN;
+	write_entry(iptables, &rule, &ours);
+	if (ours.header.next_offset != entry->next_offset ||
+		ours.header.target_offset != entry->target_offset ||
+		memcmp(&ours.header.ip, &entry->ip, sizeof(entry->ip)) ||
+		!extension_equal(target_of(&ours.header), target) ||
+		(rule.only_dnatted && !extension_equal(ours.bytes + HEADER_LEN,
+					      (const uint8_t *)entry + HEADER_LEN)))
+		return other;
+	return rule;
+}
+
+static void write_jump(const char *chain, union entry *ret)
+{
+	struct xt_standard_target *target;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->header.target_offset = HEADER_LEN;
+	ret->header.next_offset = HEADER_LEN + XT_ALIGN(sizeof(*target));
+	target = (struct xt_standard_target *)(void *)(ret->bytes + HEADER_LEN);
+	target->target.u.user.target_size = XT_ALIGN(sizeof(*target));
+	strcpy(target->target.u.user.name, chain);
+}
+
+/* A jump without any condition: only such a one brings all packets. */
+static bool is_jump_to(const struct ipt_entry *entry, const char *target, const char *chain)
+{
+	static const struct ipt_ip any;
+
+	return !strcmp(target, chain) && entry->target_offset == HEADER_LEN &&
+		!memcmp(&entry->ip, &any, sizeof(any));
+}
+
+/* --- the lock ----------------------------------------------------------------------------- */
+
+static const char *lock_path(void)
+{
+	const char *path = getenv("XTABLES_LOCKFILE");
+
+	return path && *path ? path : DEFAULT_LOCK;
+}
+
+/* As the iptables program does it, but never waiting. */
+static int take_lock(struct iptables *iptables, char *error)
+{
+	int fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600), err;
+
+	if (fd < 0) {
+		err = -errno;
+		snprintf(error, BACKEND_ERROR_SIZE, "the lock file %s of iptables cannot be opened: %s",
+			lock_path(), strerror(-err));
+		return err;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		err = -errno;
+		close(fd);
+		snprintf(error, BACKEND_ERROR_SIZE, "the lock %s of iptables is held by another program",
+			lock_path());
+		return err;
+	}
+	iptables->lock_fd = fd;
+	return 0;
+}
+
+static void end(struct backend *backend)
+{
+	struct iptables *iptables = (struct iptables *)backend;
+
+	if (iptables->handle)
+		iptc_free(iptables->handle);
+	iptables->handle = NULL;
+	if (iptables->lock_fd >= 0)
+		close(iptables->lock_fd);
+	iptables->lock_fd = -1;
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static int explain_init(int err, char *error)
+{
+	struct utsname kernel = { 0 };
+
+	uname(&kernel);
+	switch (err) {
+	case EPERM:
+		snprintf(error, BACKEND_ERROR_SIZE, "iptables' nat table may not be read: not permitted; "
+			"run eipd as root or with CAP_NET_ADMIN and CAP_NET_RAW");
+		break;
+	case ENOPROTOOPT:
+		snprintf(error, BACKEND_ERROR_SIZE, "kernel %s has no ip_tables (CONFIG_IP_NF_IPTABLES, "
+			"from 6.17 also CONFIG_NETFILTER_XTABLES_LEGACY); if it is a module: "
+			"modprobe ip_tables", kernel.release);
+		break;
+	case ENOENT:
+		snprintf(error, BACKEND_ERROR_SIZE, "kernel %s has no nat table for iptables "
+			"(CONFIG_IP_NF_NAT); if it is a module: modprobe iptable_nat", kernel.release);
+		break;
+	default:
+		snprintf(error, BACKEND_ERROR_SIZE, "iptables' nat table cannot be read: %s",
+			strerror(err));
+	}
+	return -err;
+}
+
+/* 2 where the kernel has it, as the iptables program does, else 0. */
+static int probe_dnat_revision(void)
+{
+	struct xt_get_revision revision = { .name = "DNAT", .revision = 2 };
+	socklen_t len = sizeof(revision);
+	int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW), result;
+
+	if (fd < 0)
+		return 0;
+	result = getsockopt(fd, IPPROTO_IP, IPT_SO_GET_REVISION_TARGET, &revision, &len);
+	close(fd);
+	return result == 0 ? 2 : 0;
+}
+
+static const char *const builtins[] = { "PREROUTING", "INPUT", "OUTPUT", "POSTROUTING" };
+
+/* The jumps to our chains, counted with the chains; a jump may be left of a chain that is not. */
+static void read_jumps(struct iptables *iptables, struct ruleset *have)
+{
+	for (size_t b = 0; b < sizeof(builtins) / sizeof(*builtins); b++) {
+		const struct ipt_entry *entry = iptc_first_rule(builtins[b], iptables->handle);
+
+		for (; entry; entry = iptc_next_rule(entry, iptables->handle)) {
+			const char *target = iptc_get_target(entry, iptables->handle);
+			struct chain *chain;
+
+			if (strncmp(target, CHAIN_PREFIX, strlen(CHAIN_PREFIX)) ||
+				!is_jump_to(entry, target, target))
+				continue;
+			chain = ruleset_find_chain(have, target);
+			/* a chain that is reached from two places is not ours to explain */
+			if (!chain || (*chain->builtin && strcmp(chain->builtin, builtins[b])))
+				continue;
+			snprintf(chain->builtin, sizeof(chain->builtin), "%s", builtins[b]);
+			chain->jumps++;
+		}
+	}
+}
+
+static void read_chains(struct iptables *iptables, struct ruleset *have)
+{
+	const char *name = iptc_first_chain(iptables->handle);
+
+	for (; name; name = iptc_next_chain(iptables->handle)) {
+		const struct ipt_entry *entry;
+		struct chain *chain;
+
+		if (strncmp(name, CHAIN_PREFIX, strlen(CHAIN_PREFIX)))
+			continue;
+		chain = ruleset_add_chain(have, name, "");
+		entry = iptc_first_rule(name, iptables->handle);
+		for (; entry; entry = iptc_next_rule(entry, iptables->handle)) {
+			struct rule rule = read_entry(iptables, entry);
+
+			chain_add_rule(chain, &rule);
+		}
+	}
+	read_jumps(iptables, have);
+}
+
+static int begin(struct backend *backend, struct ruleset *ret_have, char *error)
+{
+	struct iptables *iptables = (struct iptables *)backend;
+	struct ruleset have = { 0 };
+	int err = take_lock(iptables, error);
+
+	if (err)
+		return err;
+	iptables->handle = iptc_init(TABLE);
+	if (!iptables->handle) {
+		err = explain_init(errno, error);
+		end(backend);
+		return err;
+	}
+	/* the table is there, so the kernel can say what else it has */
+	if (iptables->dnat_revision < 0)
+		iptables->dnat_revision = probe_dnat_revision();
+	read_chains(iptables, &have);
+	*ret_have = have;
+	return 0;
+}
+
+/* --- writing ------------------------------------------------------------------------------ */
+
+/* Number of the last jump from a built-in chain to one of ours; -1: none. */
+static int last_jump(struct iptables *iptables, const char *builtin, const char *chain)
+{
+	const struct ipt_entry *entry = iptc_first_rule(builtin, iptables->handle);
+	int found = -1;
+
+	for (int i = 0; entry; i++, entry = iptc_next_rule(entry, iptables->handle)) {
+		if (is_jump_to(entry, iptc_get_target(entry, iptables->handle), chain))
+			found = i;
+	}
+	return found;
+}
+
+/* libiptc's way: 1 or 0 with errno. Its rule numbers begin with 0. */
+static int apply_edit(struct iptables *iptables, const struct edit *edit)
+{
+	struct xtc_handle *handle = iptables->handle;
+	union entry entry;
+	int number;
+
+	switch (edit->kind) {
+	case EDIT_CHAIN_NEW:
+		return iptc_create_chain(edit->chain, handle);
+	case EDIT_RULE_DELETE:
+		return iptc_delete_num_entry(edit->chain, (unsigned)edit->position, handle);
+	case EDIT_RULE_INSERT:
+		write_entry(iptables, &edit->rule, &entry);
+		return iptc_insert_entry(edit->chain, &entry.header, (unsigned)edit->position, handle);
+	case EDIT_JUMP_NEW:
+		write_jump(edit->chain, &entry);
+		return iptc_insert_entry(edit->builtin, &entry.header, 0, handle);
+	case EDIT_JUMP_DELETE:
+		number = last_jump(iptables, edit->builtin, edit->chain);
+		return number < 0 || iptc_delete_num_entry(edit->builtin, (unsigned)number, handle);
+	case EDIT_CHAIN_DELETE:
+		return iptc_flush_entries(edit->chain, handle) &&
+			iptc_delete_chain(edit->chain, handle);
+	}
+	return 1;
+}
+
+static int apply(struct backend *backend, const struct edit *edits, size_t count, char *error)
+{
+	struct iptables *iptables = (struct iptables *)backend;
+	int err;
+
+	for (size_t i = 0; i < count; i++) {
+		if (apply_edit(iptables, &edits[i]))
+			continue;
+		err = -errno;
+		snprintf(error, BACKEND_ERROR_SIZE, "chain %s of iptables' nat table cannot be changed: %s",
+			edits[i].chain, iptc_strerror(-err));
+		return err;
+	}
+	if (iptc_commit(iptables->handle))
+		return 0;
+	err = -errno;
+	snprintf(error, BACKEND_ERROR_SIZE, "iptables' nat table cannot be written: %s%s",
+		iptc_strerror(-err), err == -EINVAL ? "; the kernel's log (dmesg) may say why" : "");
+	return err;
+}
+
+static void free_iptables(struct backend *backend)
+{
+	end(backend);
+	free(backend);
+}
+
+struct backend *backend_iptables_new(void)
+{
+	struct iptables *iptables = xcalloc(1, sizeof(*iptables));
+
+	iptables->backend = (struct backend){ .name = "iptables", .begin = begin, .apply = apply,
+		.end = end, .free = free_iptables };
+	iptables->lock_fd = -1;
+	iptables->dnat_revision = -1;
+	return &iptables->backend;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* conntrack owns the messages of ctnetlink. It must not know which flows are wrong. */
+#include "natmgr/conntrack.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+#include "common/netlink.h"
+
+/* What names a flow to the kernel: a DELETE message, ready to be sent. */
+struct doomed {
+	struct nl_msg **list;
+	size_t count, cap;
+};
+
+struct walk {
+	bool (*stale)(void *ctx, const struct flow *flow);
+	void (*each)(void *ctx, const struct flow *flow);
+	void *ctx;
+	struct doomed doomed;
+};
+
+static struct nl_msg *new_message(uint16_t type, int flags)
+{
+	struct nfgenmsg header = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
+	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_CTNETLINK << 8 | type,
+		NLM_F_REQUEST | flags);
+
+	if (msg && nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) == 0)
+		return msg;
+	if (msg)
+		nlmsg_free(msg);
+	return NULL;
+}
+
+static bool read_tuple(struct nlattr *tuple, uint32_t *ret_source, uint32_t *ret_destination)
+{
+	struct nlattr *parts[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];
+
+	if (!tuple || nla_parse_nested(parts, CTA_TUPLE_MAX, tuple, NULL) || !parts[CTA_TUPLE_IP] ||
+		nla_parse_nested(ip, CTA_IP_MAX, parts[CTA_TUPLE_IP], NULL) || !ip[CTA_IP_V4_SRC] ||
+		!ip[CTA_IP_V4_DST] || nla_len(ip[CTA_IP_V4_SRC]) != 4 ||
+		nla_len(ip[CTA_IP_V4_DST]) != 4)
+		return false;
+	*ret_source = ntohl(nla_get_u32(ip[CTA_IP_V4_SRC]));
+	*ret_destination = ntohl(nla_get_u32(ip[CTA_IP_V4_DST]));
+	return true;
+}
+
+static void doom(struct doomed *doomed, struct nlattr *const *attrs)
+{
+	static const int kept[] = { CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID };
+	struct nl_msg *msg = new_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
+
+	if (!msg)
+		return;
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+		if (attrs[kept[i]])
+			nla_put(msg, nla_type(attrs[kept[i]]) | (kept[i] == CTA_TUPLE_ORIG ?
+				NLA_F_NESTED : 0), nla_len(attrs[kept[i]]), nla_data(attrs[kept[i]]));
+	}
+	if (doomed->count == doomed->cap) {
+		doomed->cap = doomed->cap ? doomed->cap * 2 : 16;
+		doomed->list = xrealloc(doomed->list, doomed->cap, sizeof(struct nl_msg *));
+	}
+	doomed->list[doomed->count++] = msg;
+}
+
+static void take_flow(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[CTA_MAX + 1];
+	struct walk *walk = ctx;
+	struct flow flow;
+
+	if (nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(struct nfgenmsg), attrs, CTA_MAX,
+		    NULL) ||
+		!read_tuple(attrs[CTA_TUPLE_ORIG], &flow.source, &flow.destination) ||
+		!read_tuple(attrs[CTA_TUPLE_REPLY], &flow.reply_source, &flow.reply_destination))
+		return;
+	if (walk->each)
+		walk->each(walk->ctx, &flow);
+	if (walk->stale && walk->stale(walk->ctx, &flow))
+		doom(&walk->doomed, attrs);
+}
+
+static int walk_all(struct nl_sock *sock, struct walk *walk)
+{
+	struct nl_msg *msg = new_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP);
+	int err;
+
+	if (!msg)
+		return -ENOMEM;
+	err = netlink_request(sock, msg, take_flow, walk);
+	/* -EAGAIN: flows came and went meanwhile, as they always do; each was whole */
+	return err == -EAGAIN ? 0 : err;
+}
+
+int conntrack_forget(bool (*stale)(void *ctx, const struct flow *flow), void *ctx,
+	size_t *ret_count)
+{
+	struct walk walk = { .stale = stale, .ctx = ctx };
+	struct nl_sock *sock;
+	size_t count = 0;
+	int err = netlink_open(NETLINK_NETFILTER, &sock);
+
+	if (err)
+		return err;
+	err = walk_all(sock, &walk);
+	for (size_t i = 0; i < walk.doomed.count; i++) {
+		int deleted = netlink_request(sock, walk.doomed.list[i], NULL, NULL);
+
+		if (!deleted)
+			count++;
+		else if (deleted != -ENOENT && !err) /* it ended by itself meanwhile */
+			err = deleted;
+	}
+	free(walk.doomed.list);
+	netlink_close(sock);
+	*ret_count = count;
+	return err;
+}
+
+int conntrack_list(void (*each)(void *ctx, const struct flow *flow), void *ctx)
+{
+	struct walk walk = { .each = each, .ctx = ctx };
+	struct nl_sock *sock;
+	int err = netlink_open(NETLINK_NETFILTER, &sock);
+
+	if (err)
+		return err;
+	err = walk_all(sock, &walk);
+	netlink_close(sock);
+	return err;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * natmgr: the NAT manager, wired: bindings, their state file, reconciliation, announcements,
+ * commands.
+ *
+ * Intent first: a change is written to the state file, then made true in the kernel, then
+ * answered; where the kernel refuses, the file is rolled back and the change is refused.
+ */
+#ifndef EIPD_NATMGR_NATMGR_H
+#define EIPD_NATMGR_NATMGR_H
+
+#include "common/config.h"
+#include "common/control.h"
+#include "common/plan.h"
+
+struct natmgr;
+
+struct natmgr_setup {
+	struct loop *loop;
+	struct control *control;
+	const struct config *config; /* these must outlive the manager */
+	const struct plan *plan;     /* until natmgr_replan() */
+	struct ip4_prefix inner;     /* the bridge's address and network */
+};
+
+/*
+ * Reads the bindings and makes the kernel so, waiting for the lock of iptables if need be. 0, or
+ * -errno and a sentence in *ret_error, which the caller frees.
+ */
+int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, char **ret_error);
+/* Leaves the kernel as it is. */
+void natmgr_free(struct natmgr *natmgr);
+
+/*
+ * Goes over to a new plan; the old one is not looked at any more. `done` is called when the
+ * kernel follows, or with a sentence why it does not yet.
+ */
+void natmgr_replan(struct natmgr *natmgr, const struct plan *plan,
+	void (*done)(void *ctx, const char *error), void *ctx);
+
+/* A link or an address changed: mends what is ours. */
+void natmgr_links_changed(struct natmgr *natmgr);
+
+/* Takes everything of ours out of the kernel; the state file keeps it. 0 or -errno, *ret_error. */
+int natmgr_remove(struct natmgr *natmgr, char **ret_error);
+
+/* The section "nat" of `eipctl status`; the caller owns it. */
+json_t *natmgr_status(const struct natmgr *natmgr);
+/* Adds "public" and "isolated" to the object of a VM. */
+void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object);
+
+/*
+ * For `eipd -t`: the nat table can be used now. 0 or -errno, *ret_error. And: the state file can
+ * be read; problems.
+ */
+int natmgr_check_table(char **ret_error);
+void natmgr_check_state(const struct config *config, struct problems *problems);
+
+#endif

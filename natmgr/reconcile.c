@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * reconcile owns the way from the desired state to the kernel. It must not know who wants what:
+ * it is given a mapping and makes it true.
+ */
+#include "natmgr/reconcile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/memory.h"
+
+#define FORWARDING "/proc/sys/net/ipv4/ip_forward"
+
+/* --- forwarding (patent step 4) ----------------------------------------------------------- */
+
+static int enable_forwarding(bool *ret_enabled, char error[static BACKEND_ERROR_SIZE])
+{
+	int fd = open(FORWARDING, O_RDWR | O_CLOEXEC), err = 0;
+	char value = '0';
+
+	if (fd < 0 || read(fd, &value, 1) != 1)
+		err = errno ? -errno : -EIO;
+	else if (value == '0' && pwrite(fd, "1\n", 2, 0) != 2)
+		err = errno ? -errno : -EIO;
+	if (fd >= 0)
+		close(fd);
+	if (err)
+		snprintf(error, BACKEND_ERROR_SIZE, "packet forwarding cannot be switched on (%s): %s",
+			FORWARDING, strerror(-err));
+	else
+		*ret_enabled = value == '0';
+	return err;
+}
+
+/* --- flows -------------------------------------------------------------------------------- */
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t ua = *(const uint32_t *)a, ub = *(const uint32_t *)b;
+
+	return ua < ub ? -1 : ua > ub;
+}
+
+bool flow_is_stale(void *ctx, const struct flow *flow)
+{
+	const struct flow_judge *judge = ctx;
+	const struct mapping *to = mapping_by_address(judge->map, judge->count, flow->destination);
+	const struct mapping *from = mapping_by_address(judge->map, judge->count,
+		flow->reply_destination);
+
+	/* towards a public address: only its VM may answer */
+	if (to && flow->reply_source != to->inner)
+		return true;
+	if (!to && config_pool_contains(judge->config, flow->destination) &&
+		flow->reply_source != flow->destination)
+		return true;
+	/* from behind a public address: only its VM may be there (or the host with that address) */
+	if (from && flow->source != from->inner && flow->source != flow->reply_destination)
+		return true;
+	if (!from && config_pool_contains(judge->config, flow->reply_destination) &&
+		flow->source != flow->reply_destination)
+		return true;
+	/* begun before the VM had a public address, and leaving without one ever since */
+	return judge->new_source_count && flow->reply_destination == flow->source &&
+		!ip4_prefix_contains(&judge->inner, flow->destination) &&
+		bsearch(&flow->source, judge->new_sources, judge->new_source_count,
+			sizeof(*judge->new_sources), compare_u32);
+}
+
+/* The VMs that a SNAT rule was added for: their running flows do not know it. */
+static uint32_t *new_sources(const struct edit *edits, size_t count, size_t *ret_count)
+{
+	uint32_t *list = xcalloc(count, sizeof(*list));
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (edits[i].kind == EDIT_RULE_INSERT && edits[i].rule.action == RULE_SNAT &&
+			!edits[i].rule.only_dnatted)
+			list[n++] = edits[i].rule.source.addr;
+	}
+	qsort(list, n, sizeof(*list), compare_u32);
+	*ret_count = n;
+	return list;
+}
+
+/* --- a run -------------------------------------------------------------------------------- */
+
+struct run {
+	struct reconcile *reconcile;
+	const struct mapping *map;
+	size_t count;
+	struct reconcile_report *report;
+	unsigned outer_index; /* 0: missing */
+	struct edit *edits;
+	size_t edit_count;
+	char *error;
+};
+
+static int read_addresses(struct run *run)
+{
+	struct reconcile *reconcile = run->reconcile;
+	struct netlink_addr *have;
+	struct netlink_link link;
+	size_t count;
+	int err = netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link);
+
+	if (err == -ENODEV) {
+		run->report->outer_missing = true;
+		return 0;
+	}
+	if (!err)
+		err = netlink_addr_list(reconcile->route, link.index, &have, &count);
+	if (err) {
+		snprintf(run->error, BACKEND_ERROR_SIZE, "the addresses of %s cannot be read: %s",
+			reconcile->config->outer.interface, strerror(-err));
+		return err;
+	}
+	run->outer_index = link.index;
+	address_diff_done(&run->report->addresses);
+	address_compare(reconcile->config, have, count, run->map, run->count,
+		&run->report->addresses);
+	free(have);
+	return 0;
+}
+
+static int change_address(struct run *run, const struct address_change *change, bool add)
+{
+	char text[IP4_PREFIX_STRLEN];
+	int err = add ? netlink_addr_add(run->reconcile->route, run->outer_index, &change->prefix,
+				change->label)
+		      : netlink_addr_del(run->reconcile->route, run->outer_index, &change->prefix);
+
+	/* somebody did it before us, or it went with the interface's first address */
+	if (add ? err == -EEXIST : err == -EADDRNOTAVAIL)
+		return 0;
+	if (err)
+		snprintf(run->error, BACKEND_ERROR_SIZE, "%s cannot be %s %s: %s",
+			ip4_prefix_format(&change->prefix, text), add ? "put on" : "taken from",
+			run->reconcile->config->outer.interface, strerror(-err));
+	return err;
+}
+
+static int remove_addresses(struct run *run)
+{
+	const struct address_diff *diff = &run->report->addresses;
+	int err = 0;
+
+	for (size_t i = 0; !err && i < diff->remove_count; i++)
+		err = change_address(run, &diff->remove[i], false);
+	return err;
+}
+
+/*
+ * With a prefix-length below 32, taking the first address of a network away takes its others as
+ * well (unless promote_secondaries is set): what is missing is read again, not remembered.
+ */
+static int add_addresses(struct run *run)
+{
+	struct address_diff *diff = &run->report->addresses, removed = *diff;
+	int err;
+
+	if (removed.remove_count) {
+		*diff = (struct address_diff){ 0 };
+		err = read_addresses(run);
+		free(diff->remove);
+		diff->remove = removed.remove;
+		diff->remove_count = removed.remove_count;
+		free(removed.add);
+		free(removed.foreign);
+		if (err)
+			return err;
+	}
+	err = 0;
+	for (size_t i = 0; !err && i < diff->add_count; i++)
+		err = change_address(run, &diff->add[i], true);
+	return err;
+}
+
+static void build(const struct run *run, enum reconcile_scope scope, struct ruleset *ret_want)
+{
+	const struct config *config = run->reconcile->config;
+	const struct ruleset_settings settings = { .outer = config->outer.interface,
+		.bridge = config->inner.bridge, .inner = run->reconcile->inner,
+		.hairpin = config->nat.hairpin };
+
+	if (scope == RECONCILE_REMOVE)
+		ruleset_empty(ret_want);
+	else
+		ruleset_build(run->map, run->count, &settings, ret_want);
+}
+
+/* One session with the table: the addresses that go, and the rules. */
+static int change_table(struct run *run, enum reconcile_scope scope)
+{
+	struct backend *backend = run->reconcile->backend;
+	struct ruleset have, want;
+	int err = backend->begin(backend, &have, run->error);
+
+	if (err)
+		return err;
+	build(run, scope, &want);
+	run->edit_count = ruleset_diff(&have, &want, &run->edits);
+	err = remove_addresses(run);
+	if (!err && run->edit_count)
+		err = backend->apply(backend, run->edits, run->edit_count, run->error);
+	if (!err)
+		run->report->rule_edits = run->edit_count;
+	backend->end(backend);
+	ruleset_done(&want);
+	ruleset_done(&have);
+	return err;
+}
+
+static void forget_flows(struct run *run)
+{
+	struct flow_judge judge = { .config = run->reconcile->config,
+		.inner = run->reconcile->inner, .map = run->map, .count = run->count };
+	uint32_t *sources = new_sources(run->edits, run->edit_count, &judge.new_source_count);
+
+	judge.new_sources = sources;
+	run->report->flow_error = conntrack_forget(flow_is_stale, &judge,
+		&run->report->flows_forgotten);
+	free(sources);
+}
+
+int reconcile_run(struct reconcile *reconcile, const struct mapping *map, size_t count,
+	enum reconcile_scope scope, struct reconcile_report *ret_report,
+	char error[static BACKEND_ERROR_SIZE])
+{
+	struct run run = { .reconcile = reconcile, .map = map, .count = count, .report = ret_report,
+		.error = error };
+	int err;
+
+	*ret_report = (struct reconcile_report){ 0 };
+	err = read_addresses(&run);
+	if (!err)
+		err = change_table(&run, scope);
+	if (!err)
+		err = add_addresses(&run);
+	if (!err && scope != RECONCILE_REMOVE)
+		err = enable_forwarding(&ret_report->forwarding_enabled, error);
+	if (!err && (scope != RECONCILE_CHANGES || ret_report->rule_edits ||
+			    ret_report->addresses.remove_count || ret_report->addresses.add_count))
+		forget_flows(&run);
+	free(run.edits);
+	return err;
+}
+
+void reconcile_report_done(struct reconcile_report *report)
+{
+	address_diff_done(&report->addresses);
+}
+
+size_t reconcile_repairs(const struct reconcile_report *report)
+{
+	return report->rule_edits + report->addresses.add_count + report->addresses.remove_count +
+		report->forwarding_enabled;
+}
+
+bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct mapping *map,
+	size_t count)
+{
+	char error[BACKEND_ERROR_SIZE];
+	struct reconcile_report report = { 0 };
+	struct run run = { .reconcile = reconcile, .map = map, .count = count, .report = &report,
+		.error = error };
+	bool right = !read_addresses(&run) && !report.addresses.remove_count &&
+		!report.addresses.add_count;
+
+	reconcile_report_done(&report);
+	return right;
+}

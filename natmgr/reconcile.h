@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * reconcile: makes the kernel what the bindings say, with the fewest changes: snapshot,
+ * difference, one apply. Nothing else changes rules, addresses or flows, and a run that follows a
+ * run changes nothing.
+ *
+ * Order: addresses that go, then the rules in one commit, then addresses that come, then flows
+ * with an old mapping are forgotten. So an address is never on the host without its rules, where
+ * the host's own services would answer on it.
+ */
+#ifndef EIPD_NATMGR_RECONCILE_H
+#define EIPD_NATMGR_RECONCILE_H
+
+#include "common/config.h"
+#include "common/netlink.h"
+#include "natmgr/address.h"
+#include "natmgr/backend.h"
+#include "natmgr/conntrack.h"
+
+struct reconcile {
+	struct backend *backend;
+	struct nl_sock *route; /* NETLINK_ROUTE */
+	const struct config *config;
+	struct ip4_prefix inner; /* the bridge's address and network */
+};
+
+/* What a run did. */
+struct reconcile_report {
+	size_t rule_edits, flows_forgotten;
+	struct address_diff addresses;
+	bool forwarding_enabled; /* it was off */
+	bool outer_missing;      /* the outer interface: its addresses had to wait */
+	int flow_error;          /* -errno of ctnetlink; the rest was done all the same */
+};
+
+enum reconcile_scope {
+	RECONCILE_CHANGES, /* flows are looked at if anything else changed */
+	RECONCILE_ALL,     /* flows are looked at in any case: at start */
+	RECONCILE_REMOVE,  /* the map must be empty, and our chains go as well: at exit */
+};
+
+/*
+ * 0; -EAGAIN: another program holds the lock or changed the table in between, try later; or -errno;
+ * both with a sentence in error. The report is filled in any case; the caller calls reconcile_report_done().
+ */
+int reconcile_run(struct reconcile *reconcile, const struct mapping *map, size_t count,
+	enum reconcile_scope scope, struct reconcile_report *ret_report,
+	char error[static BACKEND_ERROR_SIZE]);
+void reconcile_report_done(struct reconcile_report *report);
+/* How many things in the kernel were not as they should have been. */
+size_t reconcile_repairs(const struct reconcile_report *report);
+
+/* The addresses of the interface are as they should be; asks the kernel only for them. */
+bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct mapping *map,
+	size_t count);
+
+/* The flow's mapping is not the one that the bindings say. Pure; for the tests. */
+struct flow_judge {
+	const struct config *config;
+	struct ip4_prefix inner;
+	const struct mapping *map;
+	size_t count;
+	const uint32_t *new_sources; /* inner addresses that got a source address just now, sorted */
+	size_t new_source_count;
+};
+bool flow_is_stale(void *judge, const struct flow *flow);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ruleset owns the rules that bindings become, and how two sets of rules differ. It must not know
+ * how a kernel stores them.
+ */
+#include "natmgr/ruleset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/memory.h"
+
+#define PREROUTING  CHAIN_PREFIX "PREROUTING"
+#define OUTPUT      CHAIN_PREFIX "OUTPUT"
+#define POSTROUTING CHAIN_PREFIX "POSTROUTING"
+
+/* --- sets --------------------------------------------------------------------------------- */
+
+struct chain *ruleset_add_chain(struct ruleset *ruleset, const char *name, const char *builtin)
+{
+	struct chain *chain;
+
+	ruleset->chains = xrealloc(ruleset->chains, ruleset->count + 1, sizeof(*ruleset->chains));
+	chain = &ruleset->chains[ruleset->count++];
+	*chain = (struct chain){ .exists = true };
+	snprintf(chain->name, sizeof(chain->name), "%s", name);
+	snprintf(chain->builtin, sizeof(chain->builtin), "%s", builtin);
+	return chain;
+}
+
+struct chain *ruleset_find_chain(const struct ruleset *ruleset, const char *name)
+{
+	for (size_t i = 0; i < ruleset->count; i++) {
+		if (!strcmp(ruleset->chains[i].name, name))
+			return &ruleset->chains[i];
+	}
+	return NULL;
+}
+
+void chain_add_rule(struct chain *chain, const struct rule *rule)
+{
+	if (chain->count == chain->cap) {
+		chain->cap = chain->cap ? chain->cap * 2 : 16;
+		chain->rules = xrealloc(chain->rules, chain->cap, sizeof(*chain->rules));
+	}
+	chain->rules[chain->count++] = *rule;
+}
+
+void ruleset_done(struct ruleset *ruleset)
+{
+	for (size_t i = 0; i < ruleset->count; i++)
+		free(ruleset->chains[i].rules);
+	free(ruleset->chains);
+	*ruleset = (struct ruleset){ 0 };
+}
+
+bool rule_equal(const struct rule *a, const struct rule *b)
+{
+	return a->action != RULE_OTHER && a->action == b->action &&
+		a->source.addr == b->source.addr && a->source.len == b->source.len &&
+		a->destination.addr == b->destination.addr &&
+		a->destination.len == b->destination.len && !strcmp(a->out, b->out) &&
+		a->only_dnatted == b->only_dnatted && a->to == b->to;
+}
+
+char *rule_format(const struct rule *rule)
+{
+	char source[IP4_PREFIX_STRLEN], destination[IP4_PREFIX_STRLEN], to[IP4_STRLEN];
+
+	if (rule->action == RULE_OTHER)
+		return xstrdup("(not one of ours)");
+	return xasprintf("%s%s%s%s%s%s%s -j %s %s", rule->source.len ? " -s " : "",
+		rule->source.len ? ip4_prefix_format(&rule->source, source) : "",
+		rule->destination.len ? " -d " : "",
+		rule->destination.len ? ip4_prefix_format(&rule->destination, destination) : "",
+		*rule->out ? " -o " : "", rule->out,
+		rule->only_dnatted ? " -m conntrack --ctstate DNAT" : "",
+		rule->action == RULE_DNAT ? "DNAT --to-destination" : "SNAT --to-source",
+		ip4_format(rule->to, to));
+}
+
+/* --- what is wanted ----------------------------------------------------------------------- */
+
+static struct ip4_prefix host(uint32_t ip)
+{
+	return (struct ip4_prefix){ .addr = ip, .len = 32 };
+}
+
+static int compare_inner(const void *a, const void *b)
+{
+	const struct mapping *ma = a, *mb = b;
+
+	return ma->inner < mb->inner ? -1 : ma->inner > mb->inner;
+}
+
+/* -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ */
+static struct rule snat(struct ip4_prefix source, const char *out, bool only_dnatted, uint32_t to)
+{
+	struct rule rule = { .source = source, .only_dnatted = only_dnatted, .action = RULE_SNAT,
+		.to = to };
+
+	snprintf(rule.out, sizeof(rule.out), "%s", out);
+	return rule;
+}
+
+static void build_postrouting(struct chain *chain, const struct mapping *map, size_t count,
+	const struct ruleset_settings *settings)
+{
+	struct mapping *sources = xmemdup(map, count * sizeof(*map));
+	struct ip4_prefix network = { ip4_prefix_network(&settings->inner), settings->inner.len };
+	struct rule rule;
+
+	/* in the order of the inner addresses, as they are matched */
+	qsort(sources, count, sizeof(*sources), compare_inner);
+	for (size_t i = 0; i < count; i++) {
+		if (!sources[i].is_source)
+			continue;
+		/* always with -o: with bridge-nf-call-iptables=1 bridged frames pass here as well */
+		rule = snat(host(sources[i].inner), settings->outer, false, sources[i].address);
+		chain_add_rule(chain, &rule);
+		if (!settings->hairpin)
+			continue;
+		/* back in where it came from: the callee must answer to us, not to its neighbour */
+		rule = snat(host(sources[i].inner), settings->bridge, true, sources[i].address);
+		chain_add_rule(chain, &rule);
+	}
+	if (settings->hairpin && count) {
+		/* callers that have no public address of their own */
+		rule = snat(network, settings->bridge, true, settings->inner.addr);
+		chain_add_rule(chain, &rule);
+	}
+	free(sources);
+}
+
+void ruleset_build(const struct mapping *map, size_t count, const struct ruleset_settings *settings,
+	struct ruleset *ret_ruleset)
+{
+	static const struct {
+		const char *chain, *builtin;
+	} dnat_chains[] = { { PREROUTING, "PREROUTING" }, { OUTPUT, "OUTPUT" } };
+
+	*ret_ruleset = (struct ruleset){ 0 };
+	for (size_t c = 0; c < sizeof(dnat_chains) / sizeof(*dnat_chains); c++) {
+		struct chain *chain = ruleset_add_chain(ret_ruleset, dnat_chains[c].chain,
+			dnat_chains[c].builtin);
+
+		chain->jumps = 1;
+		for (size_t i = 0; i < count; i++) {
+			struct rule rule = { .destination = host(map[i].address), .action = RULE_DNAT,
+				.to = map[i].inner };
+
+			chain_add_rule(chain, &rule);
+		}
+	}
+	ruleset_add_chain(ret_ruleset, POSTROUTING, "POSTROUTING")->jumps = 1;
+	build_postrouting(ruleset_find_chain(ret_ruleset, POSTROUTING), map, count, settings);
+}
+
+void ruleset_empty(struct ruleset *ret_ruleset)
+{
+	*ret_ruleset = (struct ruleset){ 0 };
+}
+
+/* --- differences -------------------------------------------------------------------------- */
+
+struct edit_list {
+	struct edit *edits;
+	size_t count, cap;
+};
+
+static struct edit *add_edit(struct edit_list *list, enum edit_kind kind, const struct chain *chain)
+{
+	if (list->count == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 16;
+		list->edits = xrealloc(list->edits, list->cap, sizeof(*list->edits));
+	}
+	list->edits[list->count] = (struct edit){ .kind = kind, .chain = chain->name,
+		.builtin = chain->builtin };
+	return &list->edits[list->count++];
+}
+
+/* A total order over what we write; only for finding equal rules. */
+static int compare_rules(const struct rule *a, const struct rule *b)
+{
+#define COMPARE(field) \
+	if (a->field != b->field) \
+	return a->field < b->field ? -1 : 1
+	COMPARE(action);
+	COMPARE(source.addr);
+	COMPARE(source.len);
+	COMPARE(destination.addr);
+	COMPARE(destination.len);
+	COMPARE(only_dnatted);
+	COMPARE(to);
+#undef COMPARE
+	return strcmp(a->out, b->out);
+}
+
+struct indexed_rule {
+	const struct rule *rule;
+	size_t index;
+};
+
+static int compare_indexed(const void *a, const void *b)
+{
+	const struct indexed_rule *ia = a, *ib = b;
+	int c = compare_rules(ia->rule, ib->rule);
+
+	return c ? c : ia->index < ib->index ? -1 : ia->index > ib->index;
+}
+
+/* Where in `want` the rule stands; want->count if nowhere. No rule is wanted twice. */
+static size_t wanted_at(const struct indexed_rule *sorted, size_t count, const struct rule *rule)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int c = compare_rules(sorted[middle].rule, rule);
+
+		if (c == 0 && rule_equal(sorted[middle].rule, rule))
+			return sorted[middle].index;
+		if (c < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return count;
+}
+
+/*
+ * Keeps the rules of `have` that are wanted and stand in the wanted order (those behind the last
+ * that was kept), deletes the others, inserts what is missing: one walk over both.
+ */
+static void diff_rules(struct edit_list *list, const struct chain *have, const struct chain *want)
+{
+	struct indexed_rule *sorted = xcalloc(want->count, sizeof(*sorted));
+	size_t next = 0, position = 0;
+
+	for (size_t i = 0; i < want->count; i++)
+		sorted[i] = (struct indexed_rule){ &want->rules[i], i };
+	qsort(sorted, want->count, sizeof(*sorted), compare_indexed);
+	for (size_t h = 0; h < have->count; h++) {
+		size_t at = wanted_at(sorted, want->count, &have->rules[h]);
+
+		if (at == want->count || at < next) {
+			struct edit *edit = add_edit(list, EDIT_RULE_DELETE, have);
+
+			edit->position = position;
+			edit->rule = have->rules[h];
+			continue;
+		}
+		for (; next < at; next++) {
+			struct edit *edit = add_edit(list, EDIT_RULE_INSERT, have);
+
+			edit->position = position++;
+			edit->rule = want->rules[next];
+		}
+		next++;
+		position++;
+	}
+	for (; next < want->count; next++) {
+		struct edit *edit = add_edit(list, EDIT_RULE_INSERT, want);
+
+		edit->position = position++;
+		edit->rule = want->rules[next];
+	}
+	free(sorted);
+}
+
+size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, struct edit **ret_edits)
+{
+	static const struct chain nothing;
+	struct edit_list list = { 0 };
+
+	for (size_t i = 0; i < want->count; i++) {
+		const struct chain *wanted = &want->chains[i];
+		const struct chain *there = ruleset_find_chain(have, wanted->name);
+
+		if (!there || !there->exists)
+			add_edit(&list, EDIT_CHAIN_NEW, wanted);
+		diff_rules(&list, there ? there : &nothing, wanted);
+		/* when all is in it, packets may come */
+		if (wanted->jumps && (!there || !there->jumps))
+			add_edit(&list, EDIT_JUMP_NEW, wanted);
+		for (unsigned n = wanted->jumps; there && n < there->jumps; n++)
+			add_edit(&list, EDIT_JUMP_DELETE, wanted);
+	}
+	for (size_t i = 0; i < have->count; i++) {
+		const struct chain *there = &have->chains[i];
+
+		if (ruleset_find_chain(want, there->name))
+			continue;
+		for (unsigned n = 0; n < there->jumps; n++)
+			add_edit(&list, EDIT_JUMP_DELETE, there);
+		if (there->exists)
+			add_edit(&list, EDIT_CHAIN_DELETE, there);
+	}
+	*ret_edits = list.edits;
+	return list.count;
+}

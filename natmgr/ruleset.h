@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ruleset: the chains and rules of ours in the nat table, as they should be or as they are, and
+ * the edits from the one to the other. Pure; knows no libiptc.
+ *
+ *   PREROUTING  -> EIPD-PREROUTING   -d PUBLIC/32 -j DNAT --to-destination INNER
+ *   OUTPUT      -> EIPD-OUTPUT       the same, for connections of the host itself
+ *   POSTROUTING -> EIPD-POSTROUTING  -s INNER/32 -o eth0 -j SNAT --to-source PUBLIC
+ *
+ * and with hairpin, for connections from inside to a public address:
+ *
+ *                  EIPD-POSTROUTING  -s INNER/32 -o br0 -m conntrack --ctstate DNAT
+ *                                    -j SNAT --to-source PUBLIC
+ *                                    -s NETWORK -o br0 -m conntrack --ctstate DNAT
+ *                                    -j SNAT --to-source BRIDGE
+ */
+#ifndef EIPD_NATMGR_RULESET_H
+#define EIPD_NATMGR_RULESET_H
+
+#include <net/if.h>
+
+#include "natmgr/binding.h"
+
+#define CHAIN_PREFIX   "EIPD-"
+#define CHAIN_NAME_MAX 28 /* XT_EXTENSION_MAXNAMELEN less its NUL */
+
+enum rule_action {
+	RULE_DNAT,
+	RULE_SNAT,
+	RULE_OTHER, /* in the kernel only: not one that we would write */
+};
+
+/* Addresses in host order; a prefix of length 0 matches everything. */
+struct rule {
+	struct ip4_prefix source, destination;
+	char out[IFNAMSIZ];  /* "": any */
+	bool only_dnatted;   /* -m conntrack --ctstate DNAT */
+	enum rule_action action;
+	uint32_t to;
+};
+
+struct chain {
+	char name[CHAIN_NAME_MAX + 1];
+	char builtin[CHAIN_NAME_MAX + 1]; /* jumps come from there; "": from none */
+	unsigned jumps;                   /* how many; one is right */
+	bool exists;                      /* in the kernel; always true in what is wanted */
+	struct rule *rules;
+	size_t count, cap;
+};
+
+struct ruleset {
+	struct chain *chains; /* in the order of their making */
+	size_t count;
+};
+
+struct ruleset_settings {
+	const char *outer, *bridge;
+	struct ip4_prefix inner; /* the bridge's address and network */
+	bool hairpin;
+};
+
+/* What the kernel should have. The caller calls ruleset_done(). */
+void ruleset_build(const struct mapping *map, size_t count, const struct ruleset_settings *settings,
+	struct ruleset *ret_ruleset);
+/* What it should have when we are gone: nothing. */
+void ruleset_empty(struct ruleset *ret_ruleset);
+void ruleset_done(struct ruleset *ruleset);
+
+struct chain *ruleset_add_chain(struct ruleset *ruleset, const char *name, const char *builtin);
+struct chain *ruleset_find_chain(const struct ruleset *ruleset, const char *name);
+void chain_add_rule(struct chain *chain, const struct rule *rule);
+bool rule_equal(const struct rule *a, const struct rule *b);
+/* As iptables -S prints it, without the chain; for logs. The caller frees. */
+char *rule_format(const struct rule *rule);
+
+enum edit_kind {
+	EDIT_CHAIN_NEW,
+	EDIT_RULE_DELETE, /* the rule at `position` */
+	EDIT_RULE_INSERT, /* before the rule at `position` */
+	EDIT_JUMP_NEW,    /* at the head of `builtin` */
+	EDIT_JUMP_DELETE, /* the last of them */
+	EDIT_CHAIN_DELETE, /* with its rules; nothing jumps there any more */
+};
+
+/* To be carried out in their order: each position is as the edits before have left the chain. */
+struct edit {
+	enum edit_kind kind;
+	const char *chain, *builtin; /* in one of the two rulesets */
+	size_t position;
+	struct rule rule;
+};
+
+/*
+ * The edits that make `have` into `want`. Rules that are in both are left alone, with their
+ * counters. The caller frees *ret_edits; both rulesets must outlive it.
+ */
+size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, struct edit **ret_edits);
+
+#endif
