@@ -1,0 +1,85 @@
+# eipd: one non-recursive Makefile. `make help` lists the targets, V=1 shows the commands.
+
+VERSION    := 0.1.0
+O          ?= build
+PREFIX     ?= /usr
+SYSCONFDIR ?= /etc
+DESTDIR    ?=
+CC         ?= cc
+PKG_CONFIG ?= pkg-config
+CFLAGS     ?= -O2 -g
+WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wmissing-prototypes
+# WERROR=1: warnings are errors
+WARNINGS   += $(if $(WERROR),-Werror)
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)	$(2)";)
+
+PACKAGES := libpcap libip4tc libnl-3.0 jansson
+# headers of libraries are not ours to warn about
+CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
+	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
+ALL_CFLAGS = -std=c11 $(WARNINGS) -MMD -MP $(CFLAGS)
+LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser
+CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
+
+# everything but the two doors: the programs, the tests and the fuzz targets link it
+SOURCES := $(wildcard common/*.c dhcpd/*.c natmgr/*.c)
+CORE    := $(SOURCES:%.c=$(O)/%.o)
+TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+
+.PHONY: all check demo install clean help build-tests unit
+.DELETE_ON_ERROR:
+
+all: $(O)/eipd $(O)/eipctl
+
+help:
+	@echo "all       build $(O)/eipd and $(O)/eipctl (default)"
+	@echo "check     run all tests (as root; scripts/check installs what they need)"
+	@echo "unit      run the unit tests only"
+	@echo "demo      show the whole appliance at work (as root)"
+	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR))"
+	@echo "clean     remove $(O)/"
+	@echo "variables: V=1 show commands, WERROR=1 warnings are errors, O=DIR build there"
+
+$(O)/eipd: $(O)/eipd.o $(CORE)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(O)/eipctl: $(O)/eipctl.o $(O)/common/memory.o
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+
+$(O)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+build-tests: $(TESTS)
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(CORE)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+
+unit: build-tests
+	$(Q)set -e; for t in $(TESTS); do $$t; done
+
+check: all
+	$(Q)scripts/check --no-install
+
+demo:
+	$(Q)scripts/demo
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
+		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd
+	install -m 755 $(O)/eipd $(O)/eipctl $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 scripts/lease-callback $(DESTDIR)$(PREFIX)/share/eipd/
+	install -m 755 scripts/init.d/eipd $(DESTDIR)$(SYSCONFDIR)/init.d/
+	install -m 644 conf/eipd.conf conf/network.conf $(DESTDIR)$(PREFIX)/share/eipd/
+	@# a configuration that is there is never overwritten
+	for f in eipd.conf network.conf; do \
+		test -e $(DESTDIR)$(SYSCONFDIR)/eipd/$$f || \
+		install -m 644 conf/$$f $(DESTDIR)$(SYSCONFDIR)/eipd/; \
+	done
+
+clean:
+	rm -rf $(O)
+
+-include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d)
