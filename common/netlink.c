@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
 #include <netlink/msg.h>
@@ -259,6 +260,20 @@ int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4
 int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix)
 {
 	return change_addr(sock, RTM_DELADDR, 0, link_index, prefix, NULL);
+}
+
+/* --- neighbours --------------------------------------------------------------------------- */
+
+int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip)
+{
+	struct ndmsg neighbour = { .ndm_family = AF_INET, .ndm_ifindex = (int)link_index };
+	struct nl_msg *msg = new_message(RTM_DELNEIGH, NLM_F_REQUEST | NLM_F_ACK, &neighbour,
+		sizeof(neighbour));
+
+	if (!msg)
+		return -ENOMEM;
+	nla_put_u32(msg, NDA_DST, htonl(ip));
+	return netlink_request(sock, msg, NULL, NULL);
 }
 
 /* --- changes ------------------------------------------------------------------------------ */

@@ -56,6 +56,9 @@ int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4
 /* -EADDRNOTAVAIL: it is not there. */
 int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix);
 
+/* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */
+int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip);
+
 /* Calls `changed` whenever a link or an IPv4 address of the namespace changed. */
 struct netlink_monitor {
 	struct nl_sock *sock;

@@ -13,7 +13,7 @@
 
 struct lease {
 	uint64_t expires; /* 0: none */
-	bool had_one;
+	bool ran_out;
 };
 
 struct lease_table {
@@ -52,7 +52,7 @@ static struct lease *lease_of(const struct lease_table *table, const struct vm *
 static void set_expires(struct lease_table *table, struct lease *lease, uint64_t expires)
 {
 	lease->expires = expires;
-	lease->had_one = true;
+	lease->ran_out = false;
 	table->dirty = true;
 	if (expires && expires != LEASE_FOREVER && (!table->next || expires < table->next))
 		table->next = expires;
@@ -86,9 +86,7 @@ uint64_t lease_expires(const struct lease_table *table, const struct vm *vm)
 
 bool lease_is_expired(const struct lease_table *table, const struct vm *vm)
 {
-	const struct lease *lease = lease_of(table, vm);
-
-	return lease->had_one && !lease->expires;
+	return lease_of(table, vm)->ran_out;
 }
 
 uint64_t lease_sweep(struct lease_table *table, uint64_t now)
@@ -102,10 +100,12 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now)
 
 		if (!expires || expires == LEASE_FOREVER)
 			continue;
-		if (expires <= now)
+		if (expires <= now) {
 			lease_end(table, plan_vm(table->plan, i));
-		else if (!next || expires < next)
+			table->leases[i].ran_out = true;
+		} else if (!next || expires < next) {
 			next = expires;
+		}
 	}
 	return table->next = next;
 }

@@ -34,7 +34,7 @@ void lease_grant(struct lease_table *table, const struct vm *vm, uint32_t second
 void lease_end(struct lease_table *table, const struct vm *vm);
 /* 0: none; LEASE_FOREVER; else when it ends. */
 uint64_t lease_expires(const struct lease_table *table, const struct vm *vm);
-/* It had a lease once since the daemon started or the file remembered, and none now. */
+/* Its last lease ran out; it was not given back. */
 bool lease_is_expired(const struct lease_table *table, const struct vm *vm);
 
 /* Ends what has expired; returns when to be called next, 0: never. */

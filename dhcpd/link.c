@@ -26,7 +26,8 @@
 #define BATCH       64
 #define RETRY_MS    1000
 
-static const char filter[] = "udp dst port 67";
+/* to a server; and from one to a client, to see another server on the bridge */
+static const char filter[] = "udp dst port 67 or (udp src port 67 and udp dst port 68)";
 
 /* --- the claim on port 67 ----------------------------------------------------------------- */
 
