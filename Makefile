@@ -8,7 +8,9 @@ DESTDIR    ?=
 CC         ?= cc
 PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
-WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wmissing-prototypes
+# fields that an initialiser does not name are zero, as C says
+WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wmissing-prototypes \
+	-Wno-missing-field-initializers
 # WERROR=1: warnings are errors
 WARNINGS   += $(if $(WERROR),-Werror)
 

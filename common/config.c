@@ -137,8 +137,10 @@ static int set_announce(void *field, const char *value)
 /* RFC 791: every internet module must be able to forward datagrams of 68 octets. */
 static int set_mtu(void *field, const char *value)
 {
-	if (!*value)
+	if (!*value) {
+		*(uint32_t *)field = 0;
 		return 0;
+	}
 	return number_parse(value, 68, 65535, field) ? -EINVAL : 0;
 }
 
@@ -381,18 +383,15 @@ static bool option_is_ours(uint32_t code)
 	return memchr(ours, (int)code, sizeof(ours)) != NULL;
 }
 
-static int set_raw_option(struct config_options *options, const char *number, const char *value)
+/* hex:…, ip:A,B or text:… */
+static int parse_octets(const char *value, struct config_raw_option *ret_option)
 {
 	static const struct {
 		const char *prefix;
 		int (*parse)(const char *s, struct config_raw_option *option);
 	} forms[] = { { "hex:", parse_hex }, { "ip:", parse_ips }, { "text:", parse_text } };
 	struct config_raw_option option = { 0 };
-	uint32_t code;
 
-	if (number_parse(number, 1, 254, &code) || option_is_ours(code))
-		return -EINVAL;
-	option.code = (uint8_t)code;
 	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
 		size_t len = strlen(forms[i].prefix);
 
@@ -402,11 +401,52 @@ static int set_raw_option(struct config_options *options, const char *number, co
 			free(option.data);
 			return -EINVAL;
 		}
-		options->raw = xrealloc(options->raw, options->raw_count + 1, sizeof(option));
-		options->raw[options->raw_count++] = option;
+		*ret_option = option;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+static int set_circuit_id(void *field, const char *value)
+{
+	struct config_raw_option option = { 0 };
+
+	if (*value && parse_octets(value, &option))
+		return -EINVAL;
+	free(((struct config_raw_option *)field)->data);
+	*(struct config_raw_option *)field = option;
+	return 0;
+}
+
+static int take_arch(void *ctx, const char *item)
+{
+	struct config_tag *tag = ctx;
+	uint32_t number;
+
+	if (number_parse(item, 0, 65535, &number))
+		return -EINVAL;
+	tag->client_arch = xrealloc(tag->client_arch, tag->client_arch_count + 1, sizeof(number));
+	tag->client_arch[tag->client_arch_count++] = number;
+	return 0;
+}
+
+static int set_client_arch(void *field, const char *value)
+{
+	return for_each_item(value, take_arch, field);
+}
+
+static int set_raw_option(struct config_options *options, const char *number, const char *value)
+{
+	struct config_raw_option option;
+	uint32_t code;
+
+	if (number_parse(number, 1, 254, &code) || option_is_ours(code) ||
+		parse_octets(value, &option))
+		return -EINVAL;
+	option.code = (uint8_t)code;
+	options->raw = xrealloc(options->raw, options->raw_count + 1, sizeof(option));
+	options->raw[options->raw_count++] = option;
+	return 0;
 }
 
 /* --- keys --------------------------------------------------------------------------------- */
@@ -417,9 +457,12 @@ struct key {
 	size_t offset;
 	int (*set)(void *field, const char *value);
 	const char *expected;
+	unsigned bit; /* of config_options.given, for the keys that set one */
 };
 
 #define AT(field) offsetof(struct config, field)
+#define IN_OPTIONS(field) offsetof(struct config_options, field)
+#define IN_TAG(field) offsetof(struct config_tag, field)
 #define YES_OR_NO "yes or no"
 #define A_TIME "as in 120, 2m, 1h or 7d"
 
@@ -450,23 +493,6 @@ static const struct key keys[] = {
 	{ "outer", "announce", "3", AT(outer.announce), set_announce, "a number from 0 to 100" },
 	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), set_path,
 		"the absolute path of a file" },
-	{ "dhcp", "lease-time", "1h", AT(dhcp.options.lease_time), set_lease_time,
-		"a time of at least 3s, " A_TIME ", or infinite" },
-	{ "dhcp", "router", "auto", AT(dhcp.options), set_router,
-		"auto (the bridge's address), addresses separated by commas, or nothing" },
-	{ "dhcp", "dns", "", AT(dhcp.options.dns), set_addresses,
-		"addresses separated by commas, or nothing" },
-	{ "dhcp", "domain", "", AT(dhcp.options.domain), set_domain,
-		"a DNS name, as in example.net, or nothing" },
-	{ "dhcp", "ntp", "", AT(dhcp.options.ntp), set_addresses,
-		"addresses separated by commas, or nothing" },
-	{ "dhcp", "mtu", "", AT(dhcp.options.mtu), set_mtu, "a number from 68 to 65535, or nothing" },
-	{ "dhcp", "static-routes", "", AT(dhcp.options), set_routes,
-		"NETWORK/LEN ROUTER, separated by commas, as in 10.0.0.0/8 192.168.6.1" },
-	{ "dhcp", "next-server", "", AT(dhcp.options.next_server), set_address_or_none,
-		"an address, or nothing" },
-	{ "dhcp", "boot-file", "", AT(dhcp.options.boot_file), set_text,
-		"the name of a file (at most 255 characters), or nothing" },
 	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), set_bool, YES_OR_NO },
 	{ "dhcp", "client-id-echo", "yes", AT(dhcp.client_id_echo), set_bool, YES_OR_NO },
 	{ "dhcp", "verify-source", "yes", AT(dhcp.verify_source), set_bool, YES_OR_NO },
@@ -482,14 +508,60 @@ static const struct key keys[] = {
 	{ "nat", "resync", "30s", AT(nat.resync), set_timeout, "a time from 1s to 1d, " A_TIME },
 };
 
-#define KEY_COUNT (sizeof(keys) / sizeof(*keys))
-#define RAW_OPTION_PREFIX "option."
+/* Of [dhcp] and of every [tag NAME]; the fields are those of struct config_options. */
+static const struct key option_keys[] = {
+	{ "dhcp", "lease-time", "1h", IN_OPTIONS(lease_time), set_lease_time,
+		"a time of at least 3s, " A_TIME ", or infinite", 1 << KEY_LEASE_TIME },
+	{ "dhcp", "router", "auto", 0, set_router,
+		"auto (the bridge's address), addresses separated by commas, or nothing",
+		1 << KEY_ROUTER },
+	{ "dhcp", "dns", "", IN_OPTIONS(dns), set_addresses,
+		"addresses separated by commas, or nothing", 1 << KEY_DNS },
+	{ "dhcp", "domain", "", IN_OPTIONS(domain), set_domain,
+		"a DNS name, as in example.net, or nothing", 1 << KEY_DOMAIN },
+	{ "dhcp", "ntp", "", IN_OPTIONS(ntp), set_addresses,
+		"addresses separated by commas, or nothing", 1 << KEY_NTP },
+	{ "dhcp", "mtu", "", IN_OPTIONS(mtu), set_mtu, "a number from 68 to 65535, or nothing",
+		1 << KEY_MTU },
+	{ "dhcp", "static-routes", "", 0, set_routes,
+		"NETWORK/LEN ROUTER, separated by commas, as in 10.0.0.0/8 192.168.6.1",
+		1 << KEY_ROUTES },
+	{ "dhcp", "next-server", "", IN_OPTIONS(next_server), set_address_or_none,
+		"an address, or nothing", 1 << KEY_NEXT_SERVER },
+	{ "dhcp", "boot-file", "", IN_OPTIONS(boot_file), set_text,
+		"the name of a file (at most 255 characters), or nothing", 1 << KEY_BOOT_FILE },
+};
 
-static const struct key *find_key(const char *section, const char *name)
+/* Which requests a tag is for; the fields are those of struct config_tag. */
+static const struct key tag_keys[] = {
+	{ "tag", "vendor-class", "", IN_TAG(vendor_class), set_text,
+		"a part of the vendor class (option 60), as in PXEClient", 0 },
+	{ "tag", "user-class", "", IN_TAG(user_class), set_text,
+		"a part of the user class (option 77), as in iPXE", 0 },
+	{ "tag", "client-name", "", IN_TAG(client_name), set_text,
+		"the name that the client calls itself (option 12)", 0 },
+	{ "tag", "circuit-id", "", IN_TAG(circuit_id), set_circuit_id,
+		"the octets of the relay's circuit id: hex:… or text:…", 0 },
+	{ "tag", "client-arch", "", 0, set_client_arch,
+		"numbers of client architectures (option 93), separated by commas, as in 7, 9", 0 },
+};
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+#define RAW_OPTION_PREFIX "option."
+#define TAG_PREFIX "tag "
+
+static const struct {
+	const struct key *keys;
+	size_t count;
+} tables[] = { { keys, COUNT(keys) }, { option_keys, COUNT(option_keys) },
+	{ tag_keys, COUNT(tag_keys) } };
+
+static const struct key *find_in(const struct key *table, size_t count, const char *section,
+	const char *name)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (!strcmp(keys[i].section, section) && !strcmp(keys[i].name, name))
-			return &keys[i];
+	for (size_t i = 0; i < count; i++) {
+		if (!strcmp(table[i].name, name) && (!section || !strcmp(table[i].section, section)))
+			return &table[i];
 	}
 	return NULL;
 }
@@ -521,18 +593,28 @@ static size_t distance(const char *a, const char *b)
 	return row[len];
 }
 
+/* "dhcp", "tag" for all of [tag NAME], … */
+static const char *kind_of(const char *section)
+{
+	return strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX)) ? section : "tag";
+}
+
 /* The same key of another section comes first: it is the most likely slip. */
 static const struct key *nearest_key(const char *section, const char *name)
 {
 	const struct key *best = NULL;
 	size_t best_distance = SIZE_MAX;
 
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		size_t d = 2 * distance(name, keys[i].name) + !!strcmp(section, keys[i].section);
+	for (size_t t = 0; t < COUNT(tables); t++) {
+		for (size_t i = 0; i < tables[t].count; i++) {
+			const struct key *key = &tables[t].keys[i];
+			size_t d = 2 * distance(name, key->name) +
+				!!strcmp(kind_of(section), key->section);
 
-		if (d < best_distance) {
-			best_distance = d;
-			best = &keys[i];
+			if (d < best_distance) {
+				best_distance = d;
+				best = key;
+			}
 		}
 	}
 	return best;
@@ -540,11 +622,11 @@ static const struct key *nearest_key(const char *section, const char *name)
 
 static bool section_exists(const char *section)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++) {
+	for (size_t i = 0; i < COUNT(keys); i++) {
 		if (!strcmp(keys[i].section, section))
 			return true;
 	}
-	return false;
+	return !strcmp(section, "dhcp") || !strcmp(kind_of(section), "tag");
 }
 
 /* --- the file ----------------------------------------------------------------------------- */
@@ -612,8 +694,8 @@ static void list_entries(struct config *config, const char *text, struct problem
 			section = lower_trimmed(start + 1, close ? close : end);
 			if (!section_exists(section))
 				problem_add(problems, config->path, line, "[%s]: unknown section; "
-					"there are [daemon], [control], [inner], [outer], [plan], [dhcp] "
-					"and [nat]", section);
+					"there are [daemon], [control], [inner], [outer], [plan], "
+					"[dhcp], [nat] and [tag NAME]", section);
 		} else if (equals) {
 			struct config_entry entry = { xstrdup(section),
 				lower_trimmed(start, equals), line };
@@ -631,37 +713,111 @@ static void list_entries(struct config *config, const char *text, struct problem
 	free(section);
 }
 
-static void set_key(struct config *config, const struct key *key, const char *value, unsigned line,
+/* Where the keys of an entry's section are kept. */
+struct target {
+	struct config *config;
+	struct config_options *options; /* NULL: the section has none */
+	struct config_tag *tag;         /* NULL: it is no tag */
+};
+
+static void set_key(struct target *target, void *base, const struct key *key,
+	const struct config_entry *entry, const char *value, struct problems *problems)
+{
+	if (key->set((char *)base + key->offset, value))
+		problem_add(problems, target->config->path, entry->line,
+			"[%s] %s: \"%s\" will not do; expected %s", entry->section, entry->key, value,
+			key->expected);
+	if (target->options)
+		target->options->given |= key->bit;
+}
+
+static struct config_tag *find_tag(struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->tag_count; i++) {
+		if (!strcmp(config->tags[i].name, name))
+			return &config->tags[i];
+	}
+	return NULL;
+}
+
+/* All strings set, so that nobody needs to ask whether there is one. */
+static void fill_options(struct config_options *options)
+{
+	options->domain = xstrdup("");
+	options->boot_file = xstrdup("");
+}
+
+static struct config_tag *add_tag(struct config *config, const char *name)
+{
+	struct config_tag *tag;
+
+	config->tags = xrealloc(config->tags, config->tag_count + 1, sizeof(*tag));
+	tag = &config->tags[config->tag_count++];
+	*tag = (struct config_tag){ .name = xstrdup(name), .vendor_class = xstrdup(""),
+		.user_class = xstrdup(""), .client_name = xstrdup("") };
+	fill_options(&tag->options);
+	return tag;
+}
+
+static struct target find_target(struct config *config, const struct config_entry *entry,
 	struct problems *problems)
 {
-	if (key->set((char *)config + key->offset, value))
-		problem_add(problems, config->path, line, "[%s] %s: \"%s\" will not do; expected %s",
-			key->section, key->name, value, key->expected);
+	struct target target = { .config = config };
+	const char *name;
+
+	if (!strcmp(entry->section, "dhcp"))
+		target.options = &config->dhcp.options;
+	if (strcmp(kind_of(entry->section), "tag"))
+		return target;
+	name = entry->section + strlen(TAG_PREFIX);
+	target.tag = find_tag(config, name);
+	if (!target.tag) {
+		if (config->tag_count == CONFIG_TAGS_MAX)
+			problem_add(problems, config->path, entry->line, "[%s]: more than %d tags",
+				entry->section, CONFIG_TAGS_MAX);
+		if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.")])
+			problem_add(problems, config->path, entry->line,
+				"[%s]: not a tag; expected letters, digits, - _ .", entry->section);
+		target.tag = add_tag(config, name);
+	}
+	target.options = &target.tag->options;
+	return target;
 }
 
 static void set_entry(struct config *config, const struct config_entry *entry, const char *value,
 	struct problems *problems)
 {
-	const struct key *key = find_key(entry->section, entry->key);
 	size_t prefix = strlen(RAW_OPTION_PREFIX);
+	struct target target;
+	const struct key *key;
 
-	if (key) {
-		set_key(config, key, value, entry->line, problems);
-	} else if (!strcmp(entry->section, "dhcp") &&
-		!strncmp(entry->key, RAW_OPTION_PREFIX, prefix)) {
-		if (set_raw_option(&config->dhcp.options, entry->key + prefix, value))
-			problem_add(problems, config->path, entry->line,
-				"[dhcp] %s: \"%s\" will not do; expected option.N (1 to 254, none that "
-				"the server decides itself) = hex:…, ip:A,B or text:…",
-				entry->key, value);
-	} else if (!*entry->section) {
+	if (!*entry->section) {
 		problem_add(problems, config->path, entry->line,
 			"%s: stands before the first [section]", entry->key);
-	} else if (section_exists(entry->section)) {
+		return;
+	}
+	if (!section_exists(entry->section))
+		return; /* which has been said */
+	target = find_target(config, entry, problems);
+	key = find_in(keys, COUNT(keys), entry->section, entry->key);
+	if (key) {
+		set_key(&target, config, key, entry, value, problems);
+	} else if (target.options && (key = find_in(option_keys, COUNT(option_keys), NULL, entry->key))) {
+		set_key(&target, target.options, key, entry, value, problems);
+	} else if (target.tag && (key = find_in(tag_keys, COUNT(tag_keys), NULL, entry->key))) {
+		set_key(&target, target.tag, key, entry, value, problems);
+	} else if (target.options && !strncmp(entry->key, RAW_OPTION_PREFIX, prefix)) {
+		if (set_raw_option(target.options, entry->key + prefix, value))
+			problem_add(problems, config->path, entry->line,
+				"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that "
+				"the server decides itself) = hex:…, ip:A,B or text:…",
+				entry->section, entry->key, value);
+	} else {
 		key = nearest_key(entry->section, entry->key);
 		problem_add(problems, config->path, entry->line,
 			"[%s] %s: unknown key; the nearest is [%s] %s", entry->section, entry->key,
-			key->section, key->name);
+			strcmp(key->section, kind_of(entry->section)) ? key->section : entry->section,
+			key->name);
 	}
 }
 
@@ -674,16 +830,25 @@ static unsigned section_line(const struct config *config, const char *section)
 	return 1;
 }
 
+static void set_defaults(struct config *config, const struct key *table, size_t count, void *base,
+	struct problems *problems)
+{
+	for (size_t i = 0; i < count; i++) {
+		/* the defaults are right: they are tested */
+		if (table[i].fallback)
+			(void)table[i].set((char *)base + table[i].offset, table[i].fallback);
+		else if (!config_line(config, table[i].section, table[i].name))
+			problem_add(problems, config->path, section_line(config, table[i].section),
+				"[%s] %s: missing; expected %s", table[i].section, table[i].name,
+				table[i].expected);
+	}
+}
+
 static void set_all(struct config *config, const dictionary *dict, struct problems *problems)
 {
-	for (size_t i = 0; i < KEY_COUNT; i++) {
-		if (keys[i].fallback)
-			set_key(config, &keys[i], keys[i].fallback, 0, problems);
-		else if (!config_line(config, keys[i].section, keys[i].name))
-			problem_add(problems, config->path, section_line(config, keys[i].section),
-				"[%s] %s: missing; expected %s", keys[i].section, keys[i].name,
-				keys[i].expected);
-	}
+	set_defaults(config, keys, COUNT(keys), config, problems);
+	set_defaults(config, option_keys, COUNT(option_keys), &config->dhcp.options, problems);
+	config->dhcp.options.given = UINT_MAX;
 	for (size_t i = 0; i < config->entry_count; i++) {
 		const struct config_entry *entry = &config->entries[i];
 		char *name = xasprintf("%s:%s", entry->section, entry->key);
@@ -781,6 +946,17 @@ static void options_done(struct config_options *options)
 	free(options->boot_file);
 }
 
+static void tag_done(struct config_tag *tag)
+{
+	free(tag->name);
+	free(tag->vendor_class);
+	free(tag->user_class);
+	free(tag->client_name);
+	free(tag->circuit_id.data);
+	free(tag->client_arch);
+	options_done(&tag->options);
+}
+
 void config_free(struct config *config)
 {
 	if (!config)
@@ -798,6 +974,9 @@ void config_free(struct config *config)
 	options_done(&config->dhcp.options);
 	free(config->dhcp.callback);
 	free(config->dhcp.log);
+	for (size_t i = 0; i < config->tag_count; i++)
+		tag_done(&config->tags[i]);
+	free(config->tags);
 	for (size_t i = 0; i < config->entry_count; i++) {
 		free(config->entries[i].section);
 		free(config->entries[i].key);

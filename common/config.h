@@ -39,8 +39,22 @@ struct config_raw_option {
 	size_t len;
 };
 
-/* What the clients are told. */
+/* The keys of [dhcp] that a [tag NAME] may have as well; bits of config_options.given. */
+enum config_option_key {
+	KEY_LEASE_TIME,
+	KEY_ROUTER,
+	KEY_DNS,
+	KEY_DOMAIN,
+	KEY_NTP,
+	KEY_MTU,
+	KEY_ROUTES,
+	KEY_NEXT_SERVER,
+	KEY_BOOT_FILE,
+};
+
+/* What the clients are told: by [dhcp] with its defaults, or by a [tag NAME], which adds to it. */
 struct config_options {
+	unsigned given;        /* bit 1 << KEY_…: the key says something, if only "nothing" */
 	uint32_t lease_time;   /* seconds, or TIME_INFINITE */
 	bool router_auto;      /* the bridge's address */
 	struct ip4_list router, dns, ntp;
@@ -51,6 +65,23 @@ struct config_options {
 	size_t route_count;
 	struct config_raw_option *raw;
 	size_t raw_count;
+};
+
+/* At most so many [tag NAME]s. */
+#define CONFIG_TAGS_MAX 64
+
+/*
+ * [tag NAME]: for VMs with set:NAME in the plan, and for requests that match all of the conditions
+ * that are given ("" or no list: not given).
+ */
+struct config_tag {
+	char *name; /* lower case, as in the plan */
+	char *vendor_class, *user_class; /* part of option 60, of a class of option 77 */
+	char *client_name;               /* option 12, whatever the case */
+	struct config_raw_option circuit_id; /* just these octets of option 82 */
+	uint32_t *client_arch;           /* one of these numbers in option 93 (RFC 4578) */
+	size_t client_arch_count;
+	struct config_options options;
 };
 
 /* A key that stands in the file, for messages about its value. */
@@ -90,6 +121,8 @@ struct config {
 		char *callback, *log;
 		uint32_t callback_timeout; /* seconds */
 	} dhcp;
+	struct config_tag *tags; /* in the order of the file */
+	size_t tag_count;
 	struct {
 		bool hairpin, remove_on_exit;
 		uint32_t cooldown, resync; /* seconds */

@@ -11,7 +11,9 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/netlink.h"
 #include "common/statefile.h"
+#include "common/writer.h"
 #include "dhcpd/callback.h"
 #include "dhcpd/exchange.h"
 #include "dhcpd/lease.h"
@@ -20,7 +22,6 @@
 
 #define LEASE_FILE_MAX      (64 << 20)
 #define LEASE_WRITE_MS      3000 /* however many leases change */
-#define OPLOG_FLUSH_MS      100
 #define DRAIN_MS            10000
 /* Warnings that a guest can cause: so many a minute, then only their number. */
 #define WARNINGS_PER_MINUTE 20
@@ -29,12 +30,12 @@ struct dhcpd {
 	struct loop *loop;
 	const struct config *config;
 	struct dhcp_server server;
-	struct option_set *options;
 	struct link link;
 	struct lease_table *leases;
 	struct callback callback;
 	struct oplog oplog;
-	char *lease_path;
+	struct nl_sock *route; /* NULL: none could be had */
+	struct writer lease_file;
 	int lease_error; /* of the last write, so that it is reported once */
 	struct loop_timer sweep, lease_write, oplog_flush, drain;
 	const struct dhcp_message *request; /* the one being served; for the callback */
@@ -51,20 +52,37 @@ struct dhcpd {
 
 /* --- leases and what they lead to --------------------------------------------------------- */
 
+/*
+ * The host may still know the address by the MAC of whoever had it before (a VM made anew, or two
+ * that swapped), and would send there until its ARP entry times out.
+ */
+static void forget_neighbour(const struct dhcpd *dhcpd, const struct vm *vm)
+{
+	struct netlink_link bridge;
+
+	if (dhcpd->route && !netlink_link_get(dhcpd->route, dhcpd->config->inner.bridge, &bridge))
+		(void)netlink_neighbour_del(dhcpd->route, bridge.index, vm->ip);
+}
+
+static void leases_written(void *ctx, int err)
+{
+	struct dhcpd *dhcpd = ctx;
+
+	if (err && err != dhcpd->lease_error)
+		log_warning("dhcp: %s cannot be written: %s; DHCP goes on without it",
+			dhcpd->lease_file.path, strerror(-err));
+	else if (!err && dhcpd->lease_error)
+		log_info("dhcp: %s is written again", dhcpd->lease_file.path);
+	dhcpd->lease_error = err;
+}
+
 static void write_leases(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
 	size_t len;
 	char *text = lease_write(dhcpd->leases, loop_now(), time(NULL), &len);
-	int err = statefile_write(dhcpd->lease_path, text, len);
 
-	if (err && err != dhcpd->lease_error)
-		log_warning("dhcp: %s cannot be written: %s; DHCP goes on without it",
-			dhcpd->lease_path, strerror(-err));
-	else if (!err && dhcpd->lease_error)
-		log_info("dhcp: %s is written again", dhcpd->lease_path);
-	dhcpd->lease_error = err;
-	free(text);
+	writer_write(&dhcpd->lease_file, text, len);
 }
 
 static void flush_oplog(void *ctx)
@@ -110,7 +128,10 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 		ip4_format(vm->ip, ip), vm->name);
 	oplog_add(&dhcpd->oplog, lease_event_name(event), vm, wall);
 	if (!dhcpd->oplog_flush.active)
-		loop_timer_set(dhcpd->loop, &dhcpd->oplog_flush, OPLOG_FLUSH_MS, flush_oplog, dhcpd);
+		/* after this batch of frames */
+		loop_timer_set(dhcpd->loop, &dhcpd->oplog_flush, 0, flush_oplog, dhcpd);
+	if (event == LEASE_ADD)
+		forget_neighbour(dhcpd, vm);
 	callback_add(&dhcpd->callback, event, vm, old_name, expires, loop_now(), wall, &context);
 }
 
@@ -118,20 +139,20 @@ static void read_leases(struct dhcpd *dhcpd)
 {
 	char *text;
 	size_t len;
-	int err = statefile_read(dhcpd->lease_path, LEASE_FILE_MAX, &text, &len);
+	int err = statefile_read(dhcpd->lease_file.path, LEASE_FILE_MAX, &text, &len);
 	unsigned bad;
 
 	if (err) {
 		if (err != -ENOENT)
 			log_warning("dhcp: %s cannot be read: %s; starting without known leases",
-				dhcpd->lease_path, strerror(-err));
+				dhcpd->lease_file.path, strerror(-err));
 		return;
 	}
 	bad = lease_read(dhcpd->leases, text, loop_now(), time(NULL));
 	free(text);
 	if (bad)
 		log_warning("dhcp: %s: %u lines were not understood and are passed over",
-			dhcpd->lease_path, bad);
+			dhcpd->lease_file.path, bad);
 	after_change(dhcpd);
 }
 
@@ -160,6 +181,14 @@ static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchan
 		verdict->drop == DROP_SOURCE;
 	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN] = "-";
 
+	if (verdict->drop == DROP_FOREIGN_SERVER) {
+		if (may_warn(dhcpd))
+			log_warning("dhcp: another DHCP server answers on %s: %s, from %s; its clients "
+				"may get wrong addresses", dhcpd->config->inner.bridge,
+				ip4_format(exchange->frame.source_ip, ip),
+				mac_format(&exchange->frame.source, source));
+		return;
+	}
 	if (!exchange->understood) {
 		log_debug("dhcp: from %s: dropped (%s)", mac_format(&exchange->frame.source, source),
 			verdict->why);
@@ -293,7 +322,7 @@ json_t *dhcpd_status(const struct dhcpd *dhcpd)
 
 	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++) {
 		if (drop <= DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
-			drop != DROP_VLAN && drop != DROP_SOURCE)
+			drop != DROP_VLAN && drop != DROP_SOURCE && drop != DROP_FOREIGN_SERVER)
 			malformed += dhcpd->dropped[drop];
 		json_object_set_new(drops, dhcp_drop_text(drop)->name,
 			json_integer((json_int_t)dhcpd->dropped[drop]));
@@ -340,13 +369,15 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	}
 	dhcpd->loop = setup->loop;
 	dhcpd->config = config;
-	dhcpd->options = option_set_new(&config->dhcp.options, &setup->self);
 	dhcpd->server = (struct dhcp_server){
 		.policy = { .self = setup->self, .authoritative = config->dhcp.authoritative },
-		.mac = setup->mac, .plan = setup->plan, .options = dhcpd->options,
+		.mac = setup->mac, .plan = setup->plan,
+		.options = option_catalog_new(config, &setup->self),
 		.client_id_echo = config->dhcp.client_id_echo,
 		.verify_source = config->dhcp.verify_source };
-	dhcpd->lease_path = xasprintf("%s/leases", config->daemon.state_dir);
+	(void)netlink_open(NETLINK_ROUTE, &dhcpd->route);
+	writer_init(&dhcpd->lease_file, xasprintf("%s/leases", config->daemon.state_dir),
+		leases_written, dhcpd);
 	dhcpd->leases = lease_table_new(setup->plan, on_lease_event, dhcpd);
 	callback_init(&dhcpd->callback, setup->loop, config->dhcp.callback,
 		config->dhcp.callback_timeout);
@@ -373,9 +404,10 @@ void dhcpd_free(struct dhcpd *dhcpd)
 		write_leases(dhcpd);
 	callback_done(&dhcpd->callback);
 	oplog_close(&dhcpd->oplog);
+	netlink_close(dhcpd->route);
 	lease_table_free(dhcpd->leases);
-	option_set_free(dhcpd->options);
-	free(dhcpd->lease_path);
+	option_catalog_free(dhcpd->server.options);
+	writer_done(&dhcpd->lease_file);
 	free(dhcpd);
 }
 
@@ -394,6 +426,7 @@ void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac)
 void dhcpd_child_exited(struct dhcpd *dhcpd)
 {
 	callback_reap(&dhcpd->callback);
+	writer_reap(&dhcpd->lease_file);
 }
 
 void dhcpd_reopen_logs(struct dhcpd *dhcpd)
@@ -410,6 +443,7 @@ static void drained(void *ctx)
 	struct dhcpd *dhcpd = ctx;
 
 	loop_timer_cancel(dhcpd->loop, &dhcpd->drain);
+	dhcpd->callback.on_idle = NULL;
 	dhcpd->stopped(dhcpd->stopped_ctx);
 }
 

@@ -15,6 +15,7 @@ const struct dhcp_drop_text *dhcp_drop_text(enum dhcp_drop drop)
 		[DROP_CHECKSUM] = { "checksum", "its UDP checksum is wrong" },
 		[DROP_PORT] = { "port", "not from a client's or a relay's port" },
 		[DROP_DESTINATION] = { "destination", "sent to another address" },
+		[DROP_FOREIGN_SERVER] = { "foreign-server", "an answer of another DHCP server" },
 		[DROP_SOURCE] = { "source", "its chaddr is not the address that it came from" },
 		[DROP_NOT_REQUEST] = { "not-request", "not a BOOTREQUEST" },
 		[DROP_HARDWARE] = { "hardware", "its hardware address is not Ethernet's" },

@@ -7,6 +7,10 @@
 
 static enum dhcp_drop check_path(const struct dhcp_server *server, const struct frame *frame)
 {
+	/* a server's answer that came in from the wire is not ours */
+	if (frame->source_port == PORT_DHCP_SERVER && frame->destination_port == PORT_DHCP_CLIENT &&
+		frame->source_ip != server->policy.self.addr)
+		return DROP_FOREIGN_SERVER;
 	if (frame->destination_port != PORT_DHCP_SERVER)
 		return DROP_PORT;
 	if (frame->destination_ip != UINT32_MAX && frame->destination_ip != server->policy.self.addr &&
@@ -34,12 +38,14 @@ static enum dhcp_drop check_sender(const struct dhcp_server *server, const struc
 static void write_reply(const struct dhcp_server *server, uint16_t ip_id,
 	struct dhcp_exchange *exchange)
 {
-	struct reply_context context = { .self = server->policy.self, .options = server->options,
+	struct reply_context context = { .self = server->policy.self,
+		.options = option_catalog_select(server->options, exchange->verdict.vm,
+			&exchange->message),
 		.client_id_echo = server->client_id_echo };
 	struct frame frame;
 	size_t len;
 
-	exchange->lease_time = reply_lease_time(server->options, &exchange->message,
+	exchange->lease_time = reply_lease_time(context.options, &exchange->message,
 		&exchange->verdict);
 	len = reply_encode(&context, &exchange->message, &exchange->verdict,
 		exchange->reply + FRAME_HEADERS, sizeof(exchange->reply) - FRAME_HEADERS);

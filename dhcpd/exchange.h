@@ -11,7 +11,7 @@ struct dhcp_server {
 	struct dhcp_policy policy;
 	struct mac mac;                   /* the bridge's */
 	const struct plan *plan;
-	const struct option_set *options;
+	struct option_catalog *options;
 	bool client_id_echo;
 	bool verify_source;               /* chaddr must be the Ethernet source (RFC 2131 says nothing) */
 };

@@ -16,16 +16,19 @@
 static enum dhcp_drop join(struct dhcp_message *message, struct dhcp_option *option,
 	const uint8_t *data, size_t len)
 {
-	uint8_t *start = message->joined + message->joined_len;
+	uint8_t *end = message->joined + message->joined_len;
+	/* parts that follow each other, as they do, are joined where the first ones are already */
+	size_t moved = option->data + option->len == end ? 0 : option->len;
 
-	if (option->len + len > sizeof(message->joined) - message->joined_len)
+	if (moved + len > sizeof(message->joined) - message->joined_len)
 		return DROP_OPTIONS;
-	if (option->len)
-		memcpy(start, option->data, option->len);
+	if (moved) {
+		memcpy(end, option->data, moved);
+		option->data = end;
+	}
 	if (len)
-		memcpy(start + option->len, data, len);
-	message->joined_len += option->len + len;
-	option->data = start;
+		memcpy(end + moved, data, len);
+	message->joined_len += moved + len;
 	option->len += len;
 	return DROP_NONE;
 }

@@ -64,7 +64,9 @@ enum dhcp_option_code {
 	OPT_BOOT_FILE = 67,
 	OPT_USER_CLASS = 77,
 	OPT_RAPID_COMMIT = 80, /* RFC 4039 */
+	OPT_FQDN = 81,         /* RFC 4702 */
 	OPT_RELAY_AGENT = 82,  /* RFC 3046 */
+	OPT_CLIENT_ARCH = 93,  /* RFC 4578 */
 	OPT_IPV6_ONLY = 108,   /* RFC 8925 */
 	OPT_CLASSLESS_ROUTE = 121, /* RFC 3442 */
 	OPT_END = 255,
@@ -82,7 +84,7 @@ struct dhcp_message {
 	uint32_t ciaddr, giaddr;
 	struct mac chaddr;
 	struct dhcp_option option[256];
-	uint8_t joined[1500]; /* options that came in parts, put together */
+	uint8_t joined[4096]; /* options that came in parts, put together */
 	size_t joined_len;
 };
 

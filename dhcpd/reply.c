@@ -86,6 +86,7 @@ uint32_t reply_lease_time(const struct option_set *options, const struct dhcp_me
 /* The octets of the values that differ from reply to reply. */
 struct scratch {
 	uint8_t type, server[4], lease[4], t1[4], t2[4];
+	uint8_t fqdn[3 + 255];
 };
 
 static void to_u32(uint8_t out[static 4], uint32_t v)
@@ -147,6 +148,56 @@ static void push_requested(struct item_list *list, const struct reply_context *c
 	}
 }
 
+#define FQDN_S 0x01 /* the server updates the A record */
+#define FQDN_O 0x02 /* and the client had wanted it otherwise */
+#define FQDN_E 0x04 /* the name is in DNS wire form, not ASCII */
+#define FQDN_N 0x08 /* the server updates nothing */
+
+/* The plan's name, and the domain where there is one, as labels (RFC 1035 3.1) or as ASCII. */
+static void put_name(struct wbuf *w, const char *name, const char *domain, bool wire_form)
+{
+	const char *parts[] = { name, domain };
+
+	for (size_t i = 0; i < 2 && *parts[i]; i++) {
+		const char *label = parts[i];
+
+		if (!wire_form) {
+			wbuf_put(w, ".", i);
+			wbuf_put(w, label, strlen(label));
+			continue;
+		}
+		for (size_t len; (len = strcspn(label, ".")); label += len + (label[len] == '.')) {
+			wbuf_u8(w, (uint8_t)len);
+			wbuf_put(w, label, len);
+		}
+	}
+	/* without a domain it is a partial name, which has no root (RFC 4702 2.3.1) */
+	if (wire_form && *domain)
+		wbuf_u8(w, 0);
+}
+
+/* RFC 4702 4: we keep no DNS, and the name is the plan's, whatever the client calls itself. */
+static void push_fqdn(struct item_list *list, struct scratch *scratch,
+	const struct reply_context *context, const struct dhcp_message *request, const struct vm *vm)
+{
+	const struct dhcp_option *asked = &request->option[OPT_FQDN];
+	struct wbuf w;
+	uint8_t flags;
+
+	if (asked->len < 3)
+		return;
+	flags = asked->data[0] & FQDN_E;
+	/* 4: a client that wanted the server to update is told that it was overridden */
+	flags |= asked->data[0] & FQDN_S ? FQDN_N | FQDN_O : FQDN_N;
+	wbuf_init(&w, scratch->fqdn, sizeof(scratch->fqdn));
+	wbuf_u8(&w, flags);
+	wbuf_u8(&w, 255);
+	wbuf_u8(&w, 255);
+	put_name(&w, vm->name, context->options->domain, flags & FQDN_E);
+	if (!w.overflow)
+		push(list, OPT_FQDN, scratch->fqdn, w.len);
+}
+
 static void collect(struct item_list *list, struct scratch *scratch,
 	const struct reply_context *context, const struct dhcp_message *request,
 	const struct dhcp_verdict *verdict)
@@ -168,6 +219,8 @@ static void collect(struct item_list *list, struct scratch *scratch,
 	/* RFC 4039 4: the mark of a two-message exchange */
 	if (verdict->reply == DHCP_ACK && request->type == DHCP_DISCOVER)
 		push(list, OPT_RAPID_COMMIT, "", 0);
+	if (verdict->reply != DHCP_BOOTP)
+		push_fqdn(list, scratch, context, request, verdict->vm);
 	push_requested(list, context, request, verdict->vm);
 }
 
