@@ -520,8 +520,11 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	reply = ask(socket_path, command, argc, argv);
-	if (!reply)
+	if (!reply) {
+		if (as_json)
+			puts("{\"error\":\"no daemon\"}");
 		return EXIT_NO_DAEMON;
+	}
 	status = show(command, reply, as_json);
 	json_decref(reply);
 	return status;

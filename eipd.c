@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 #include "common/memory.h"
 #include "common/planstore.h"
 #include "common/statefile.h"
+#include "common/writer.h"
 #include "dhcpd/dhcpd.h"
 #include "dhcpd/link.h"
 #include "natmgr/natmgr.h"
@@ -49,10 +51,35 @@ struct eipd {
 	struct plan *plan;
 	time_t plan_loaded;
 	char *plan_error; /* why the file is not what is in force; NULL: it is */
+	struct writer last_good;
 	uint64_t started;
 	int pid_fd;
 	char *pid_path;
 };
+
+/* --- words on standard error --------------------------------------------------------------- */
+
+static void print_problems(const struct problems *problems)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		char *text = problem_format(&problems->list[i]);
+
+		fprintf(stderr, "%s\n", text);
+		free(text);
+	}
+}
+
+__attribute__((format(printf, 1, 2))) static int cannot_run(const char *format, ...)
+{
+	va_list args;
+
+	fputs("eipd: ", stderr);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	return -1;
+}
 
 /* --- plan --------------------------------------------------------------------------------- */
 
@@ -88,9 +115,9 @@ static char *plan_refusal(const struct eipd *eipd, size_t count)
 		eipd->config->plan.file, count, count == 1 ? "" : "s");
 }
 
-static void keep_plan(const struct eipd *eipd, const char *text)
+static void plan_kept(void *ctx, int err)
 {
-	int err = planstore_keep(eipd->config, text);
+	const struct eipd *eipd = ctx;
 
 	if (err)
 		log_warning("plan: no copy could be kept under %s: %s; if the file is spoiled, the next "
@@ -105,22 +132,21 @@ static int load_first_plan(struct eipd *eipd)
 	int err = planstore_load(eipd->config, &eipd->host.inner, &eipd->plan, &text, &problems);
 
 	if (!err) {
-		keep_plan(eipd, text);
-		free(text);
+		writer_write(&eipd->last_good, text, strlen(text));
 	} else {
-		log_problems(&problems, log_error);
 		err = planstore_load_last_good(eipd->config, &eipd->host.inner, &eipd->plan,
 			&old_problems);
 		if (!err) {
+			log_problems(&problems, log_error);
 			eipd->plan_error = xasprintf("the plan %s is refused (%zu problem%s); serving the "
 				"last good one from %s/plan.last-good", eipd->config->plan.file,
 				problems.count, problems.count == 1 ? "" : "s",
 				eipd->config->daemon.state_dir);
 			log_error("plan: %s", eipd->plan_error);
 		} else {
-			log_error("plan: %s is refused, and no good plan was kept in %s; mend it: "
-				"eipd -t shows every problem", eipd->config->plan.file,
-				eipd->config->daemon.state_dir);
+			print_problems(&problems);
+			cannot_run("the plan %s is refused, and no good one was kept in %s; mend it",
+				eipd->config->plan.file, eipd->config->daemon.state_dir);
 		}
 	}
 	eipd->plan_loaded = time(NULL);
@@ -191,8 +217,7 @@ static void reload_plan(struct eipd *eipd, struct control_request *request)
 	if (planstore_load(eipd->config, &eipd->host.inner, &plan, &text, &problems)) {
 		refuse_plan(eipd, &problems, request);
 	} else {
-		keep_plan(eipd, text);
-		free(text);
+		writer_write(&eipd->last_good, text, strlen(text));
 		adopt_plan(eipd, plan, request);
 	}
 	problems_done(&problems);
@@ -313,6 +338,7 @@ static void on_signal(void *ctx, int signo)
 		break;
 	case SIGCHLD:
 		dhcpd_child_exited(eipd->dhcpd);
+		writer_reap(&eipd->last_good);
 		break;
 	default:
 		log_info("stopping");
@@ -332,21 +358,18 @@ static void on_links_changed(void *ctx)
 
 /* --- start -------------------------------------------------------------------------------- */
 
-static void print_problems(const struct problems *problems)
-{
-	for (size_t i = 0; i < problems->count; i++) {
-		char *text = problem_format(&problems->list[i]);
-
-		fprintf(stderr, "%s\n", text);
-		free(text);
-	}
-}
-
-/* What is only found by trying: the port, and the nat table. */
+/* What is only found by trying: the port, the nat table, the callback. */
 static void check_services(const struct config *config, struct problems *problems)
 {
 	char error[LINK_ERROR_SIZE], *text;
 	int err = link_check_port(config->inner.bridge, error);
+	struct stat st;
+
+	if (*config->dhcp.callback && (stat(config->dhcp.callback, &st) < 0 || !S_ISREG(st.st_mode) ||
+					      access(config->dhcp.callback, X_OK) < 0))
+		problem_add(problems, config->path, config_line(config, "dhcp", "callback"),
+			"[dhcp] callback: %s is not a program that can be run; name one, or nothing",
+			config->dhcp.callback);
 
 	/* without the bridge there is nothing to bind to, which has been said */
 	if (err && err != -ENODEV)
@@ -391,28 +414,21 @@ static int test(const struct options *options)
 	return status;
 }
 
-__attribute__((format(printf, 1, 2))) static int cannot_run(const char *format, ...)
-{
-	va_list args;
-
-	fputs("eipd: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
-	return -1;
-}
-
 /* The file is locked as long as we live, so a pid in it that is not locked is of a dead daemon. */
 static int take_pid_file(struct eipd *eipd)
 {
+	const struct timespec pause = { .tv_nsec = 50 * 1000000L };
 	char text[32] = "";
+	int locked;
 
 	eipd->pid_path = xasprintf("%s/eipd.pid", eipd->config->daemon.run_dir);
 	eipd->pid_fd = open(eipd->pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (eipd->pid_fd < 0)
 		return cannot_run("%s cannot be opened: %s", eipd->pid_path, strerror(errno));
-	if (flock(eipd->pid_fd, LOCK_EX | LOCK_NB) < 0) {
+	/* a child of a daemon that was killed may hold it for the moment that it takes to notice */
+	for (int i = 0; (locked = flock(eipd->pid_fd, LOCK_EX | LOCK_NB)) < 0 && i < 10; i++)
+		nanosleep(&pause, NULL);
+	if (locked < 0) {
 		ssize_t n = read(eipd->pid_fd, text, sizeof(text) - 1);
 
 		text[n > 0 ? n : 0] = '\0';
@@ -524,15 +540,15 @@ static int start(struct eipd *eipd, const struct options *options)
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
 	if (err)
 		return cannot_run("log %s cannot be opened: %s", log, strerror(-err));
-	if (look_at_host(eipd) || load_first_plan(eipd)) {
-		if (!eipd->plan && eipd->host.inner.addr)
-			cannot_run("no plan to go by; eipd -t shows what is wrong with %s",
-				config->plan.file);
-		return -1;
-	}
 	if (loop_new(&eipd->loop))
 		return cannot_run("no event loop: %s", strerror(errno));
-	return catch_signals(eipd) || listen_for_commands(eipd) || start_services(eipd) ? -1 : 0;
+	/* before the first child, so that its end is not missed */
+	if (catch_signals(eipd))
+		return -1;
+	writer_init(&eipd->last_good, planstore_last_good_path(config), plan_kept, eipd);
+	if (look_at_host(eipd) || load_first_plan(eipd))
+		return -1;
+	return listen_for_commands(eipd) || start_services(eipd) ? -1 : 0;
 }
 
 static void stop(struct eipd *eipd)
@@ -551,6 +567,8 @@ static void stop(struct eipd *eipd)
 	loop_free(eipd->loop);
 	netlink_close(eipd->route);
 	plan_free(eipd->plan);
+	if (eipd->last_good.path)
+		writer_done(&eipd->last_good);
 	free(eipd->plan_error);
 	if (eipd->pid_fd >= 0) {
 		unlink(eipd->pid_path);

@@ -13,7 +13,7 @@
 
 #define PLAN_MAX_SIZE (64 << 20)
 
-static char *last_good_path(const struct config *config)
+char *planstore_last_good_path(const struct config *config)
 {
 	return xasprintf("%s/plan.last-good", config->daemon.state_dir);
 }
@@ -44,19 +44,10 @@ int planstore_load(const struct config *config, const struct ip4_prefix *inner,
 	return load(config->plan.file, inner, ret_plan, ret_text, problems);
 }
 
-int planstore_keep(const struct config *config, const char *text)
-{
-	char *path = last_good_path(config);
-	int err = statefile_write(path, text, strlen(text));
-
-	free(path);
-	return err;
-}
-
 int planstore_load_last_good(const struct config *config, const struct ip4_prefix *inner,
 	struct plan **ret_plan, struct problems *problems)
 {
-	char *path = last_good_path(config);
+	char *path = planstore_last_good_path(config);
 	int err = load(path, inner, ret_plan, NULL, problems);
 
 	free(path);

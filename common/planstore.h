@@ -15,8 +15,8 @@
 int planstore_load(const struct config *config, const struct ip4_prefix *inner,
 	struct plan **ret_plan, char **ret_text, struct problems *problems);
 
-/* Keeps the text of a plan that was good. 0 or -errno. */
-int planstore_keep(const struct config *config, const char *text);
+/* Where the text of the plan that was good last is kept; the caller frees. */
+char *planstore_last_good_path(const struct config *config);
 
 /* What was kept last, as planstore_load(). */
 int planstore_load_last_good(const struct config *config, const struct ip4_prefix *inner,
