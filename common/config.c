@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * config owns the keys of eipd.conf: their names, defaults, forms and how they fit together. It
- * must not know the host (whether br0 exists is asked elsewhere) nor what a value is used for.
+ * config owns the keys of eipd.conf: their names, defaults, places and how they fit together. It
+ * must not know the host (whether br0 exists is asked elsewhere) nor the forms of values, which
+ * are config_value's.
  */
 #include "common/config.h"
 
@@ -14,440 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/config_value.h"
 #include "common/memory.h"
 #include "common/statefile.h"
 
 #define CONFIG_MAX_SIZE (1 << 20)
-
-/* --- values ------------------------------------------------------------------------------- */
-
-/* Setters take the address of the field; 0, or -EINVAL and the field is as it was. */
-
-static void replace(char **field, const char *value)
-{
-	free(*field);
-	*field = xstrdup(value);
-}
-
-static int set_text(void *field, const char *value)
-{
-	if (strlen(value) > 255)
-		return -EINVAL;
-	replace(field, value);
-	return 0;
-}
-
-static int set_path(void *field, const char *value)
-{
-	/* room is kept for the names that are made from it ("….new", "…/bindings") */
-	if (value[0] != '/' || strlen(value) > PATH_MAX - 64)
-		return -EINVAL;
-	replace(field, value);
-	return 0;
-}
-
-static int set_path_or_none(void *field, const char *value)
-{
-	if (!*value)
-		return set_text(field, value);
-	return set_path(field, value);
-}
-
-static int set_log(void *field, const char *value)
-{
-	if (!strcmp(value, "syslog") || !strcmp(value, "stderr"))
-		return set_text(field, value);
-	return set_path(field, value);
-}
-
-static int set_log_level(void *field, const char *value)
-{
-	static const char *const names[] = { "error", "warning", "info", "debug" };
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (!strcmp(value, names[i])) {
-			*(enum config_log_level *)field = (enum config_log_level)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int set_bool(void *field, const char *value)
-{
-	if (strcmp(value, "yes") && strcmp(value, "no"))
-		return -EINVAL;
-	*(bool *)field = value[0] == 'y';
-	return 0;
-}
-
-static int set_on_exit(void *field, const char *value)
-{
-	if (strcmp(value, "keep") && strcmp(value, "remove"))
-		return -EINVAL;
-	*(bool *)field = value[0] == 'r';
-	return 0;
-}
-
-/* As dev_valid_name() in the kernel. */
-static int set_interface(void *field, const char *value)
-{
-	size_t len = strlen(value);
-
-	if (len == 0 || len >= IFNAMSIZ || !strcmp(value, ".") || !strcmp(value, ".."))
-		return -EINVAL;
-	for (const char *c = value; *c; c++) {
-		if (*c == '/' || *c == ':' || isspace((unsigned char)*c) || !isprint((unsigned char)*c))
-			return -EINVAL;
-	}
-	replace(field, value);
-	return 0;
-}
-
-static int set_interface_or_none(void *field, const char *value)
-{
-	if (!*value)
-		return set_text(field, value);
-	return set_interface(field, value);
-}
-
-static int set_prefix(void *field, const char *value)
-{
-	struct ip4_prefix prefix;
-
-	if (!*value)
-		return 0;
-	if (ip4_prefix_parse(value, &prefix) || !ip4_is_host(prefix.addr) || prefix.len < 8 ||
-		prefix.len > 30)
-		return -EINVAL;
-	*(struct ip4_prefix *)field = prefix;
-	return 0;
-}
-
-static int set_prefix_len(void *field, const char *value)
-{
-	return number_parse(value, 8, 32, field) ? -EINVAL : 0;
-}
-
-static int set_announce(void *field, const char *value)
-{
-	return number_parse(value, 0, 100, field) ? -EINVAL : 0;
-}
-
-/* RFC 791: every internet module must be able to forward datagrams of 68 octets. */
-static int set_mtu(void *field, const char *value)
-{
-	if (!*value) {
-		*(uint32_t *)field = 0;
-		return 0;
-	}
-	return number_parse(value, 68, 65535, field) ? -EINVAL : 0;
-}
-
-static int set_time(void *field, const char *value, uint32_t min, uint32_t max)
-{
-	uint32_t seconds;
-
-	if (time_parse(value, &seconds) || seconds < min || seconds > max)
-		return -EINVAL;
-	*(uint32_t *)field = seconds;
-	return 0;
-}
-
-/* Three seconds are the shortest lease with 0 < T1 < T2 < lease in whole seconds. */
-static int set_lease_time(void *field, const char *value)
-{
-	return set_time(field, value, 3, TIME_INFINITE);
-}
-
-static int set_timeout(void *field, const char *value)
-{
-	return set_time(field, value, 1, 86400);
-}
-
-static int set_cooldown(void *field, const char *value)
-{
-	return set_time(field, value, 0, 365 * 86400);
-}
-
-/*
- * Calls take() for each item of a comma-separated list, blanks stripped. An empty value is an
- * empty list; an empty item is an error.
- */
-static int for_each_item(const char *value, int (*take)(void *ctx, const char *item), void *ctx)
-{
-	char *copy, *next, *item;
-	int err = 0;
-
-	if (!*value)
-		return 0;
-	copy = next = xstrdup(value);
-	while (!err && (item = strsep(&next, ","))) {
-		item += strspn(item, " \t");
-		for (size_t n = strlen(item); n && isspace((unsigned char)item[n - 1]); n--)
-			item[n - 1] = '\0';
-		err = *item ? take(ctx, item) : -EINVAL;
-	}
-	free(copy);
-	return err;
-}
-
-static int take_address(void *ctx, const char *item)
-{
-	struct ip4_list *list = ctx;
-	uint32_t ip;
-
-	if (ip4_parse(item, &ip))
-		return -EINVAL;
-	list->addr = xrealloc(list->addr, list->count + 1, sizeof(*list->addr));
-	list->addr[list->count++] = ip;
-	return 0;
-}
-
-static int take_host_address(void *ctx, const char *item)
-{
-	uint32_t ip;
-
-	return ip4_parse(item, &ip) || !ip4_is_host(ip) ? -EINVAL : take_address(ctx, item);
-}
-
-static int set_addresses(void *field, const char *value)
-{
-	struct ip4_list list = { 0 };
-
-	if (for_each_item(value, take_host_address, &list)) {
-		free(list.addr);
-		return -EINVAL;
-	}
-	free(((struct ip4_list *)field)->addr);
-	*(struct ip4_list *)field = list;
-	return 0;
-}
-
-static int set_router(void *field, const char *value)
-{
-	struct config_options *options = field;
-	bool is_auto = !strcmp(value, "auto");
-
-	if (set_addresses(&options->router, is_auto ? "" : value))
-		return -EINVAL;
-	options->router_auto = is_auto;
-	return 0;
-}
-
-static int set_address_or_none(void *field, const char *value)
-{
-	uint32_t ip = 0;
-
-	if (*value && (ip4_parse(value, &ip) || !ip4_is_host(ip)))
-		return -EINVAL;
-	*(uint32_t *)field = ip;
-	return 0;
-}
-
-/* A DNS name without a dot at its end: labels of 1..63 octets, 253 in all (RFC 1035 2.3.4). */
-static int set_domain(void *field, const char *value)
-{
-	size_t label = 0;
-
-	if (strlen(value) > 253)
-		return -EINVAL;
-	for (const char *c = value; *c; c++) {
-		if (*c == '.' ? label == 0 || !c[1] || c[-1] == '-'
-			      : !isalnum((unsigned char)*c) && (*c != '-' || label == 0))
-			return -EINVAL;
-		label = *c == '.' ? 0 : label + 1;
-		if (label > 63)
-			return -EINVAL;
-	}
-	return set_text(field, value);
-}
-
-/* "10.0.0.0/8 192.168.6.1": destination and router, with a blank between */
-static int take_route(void *ctx, const char *item)
-{
-	struct config_options *options = ctx;
-	struct config_route route;
-	char destination[IP4_PREFIX_STRLEN];
-	size_t len = strcspn(item, " \t");
-
-	if (len >= sizeof(destination))
-		return -EINVAL;
-	memcpy(destination, item, len);
-	destination[len] = '\0';
-	item += len;
-	item += strspn(item, " \t");
-	if (ip4_prefix_parse(destination, &route.destination) || ip4_parse(item, &route.router) ||
-		route.destination.addr != ip4_prefix_network(&route.destination))
-		return -EINVAL;
-	options->routes = xrealloc(options->routes, options->route_count + 1, sizeof(route));
-	options->routes[options->route_count++] = route;
-	return 0;
-}
-
-static int set_routes(void *field, const char *value)
-{
-	struct config_options *options = field;
-
-	free(options->routes);
-	options->routes = NULL;
-	options->route_count = 0;
-	return for_each_item(value, take_route, options);
-}
-
-static int take_range(void *ctx, const char *item)
-{
-	struct config *config = ctx;
-	struct ip4_range range;
-
-	if (ip4_range_parse(item, &range) || !ip4_is_host(range.first) || !ip4_is_host(range.last))
-		return -EINVAL;
-	config->outer.pool = xrealloc(config->outer.pool, config->outer.pool_count + 1, sizeof(range));
-	config->outer.pool[config->outer.pool_count++] = range;
-	return 0;
-}
-
-static int compare_ranges(const void *a, const void *b)
-{
-	const struct ip4_range *ra = a, *rb = b;
-
-	return ra->first < rb->first ? -1 : ra->first > rb->first;
-}
-
-/* At most a /12: beyond it is a slip of the pen, and a table of a million rows helps nobody. */
-#define POOL_MAX (1u << 20)
-
-static int set_pool(void *field, const char *value)
-{
-	struct config *config = field;
-
-	if (!*value || for_each_item(value, take_range, config))
-		return -EINVAL;
-	qsort(config->outer.pool, config->outer.pool_count, sizeof(*config->outer.pool),
-		compare_ranges);
-	for (size_t i = 1; i < config->outer.pool_count; i++) {
-		if (config->outer.pool[i].first <= config->outer.pool[i - 1].last)
-			return -EINVAL;
-	}
-	return config_pool_size(config) > POOL_MAX ? -EINVAL : 0;
-}
-
-/* --- option.N ----------------------------------------------------------------------------- */
-
-static int parse_hex(const char *s, struct config_raw_option *option)
-{
-	option->data = xcalloc(strlen(s) / 2 + 1, 1);
-	while (*s) {
-		char digits[3] = { s[0], s[1], '\0' };
-
-		if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]))
-			return -EINVAL;
-		option->data[option->len++] = (uint8_t)strtoul(digits, NULL, 16);
-		s += 2;
-		if (*s == ':' && s[1])
-			s++;
-	}
-	return 0;
-}
-
-static int parse_ips(const char *s, struct config_raw_option *option)
-{
-	struct ip4_list list = { 0 };
-
-	if (!*s || for_each_item(s, take_address, &list)) {
-		free(list.addr);
-		return -EINVAL;
-	}
-	option->data = xcalloc(list.count, 4);
-	for (size_t i = 0; i < list.count; i++) {
-		for (int shift = 24; shift >= 0; shift -= 8)
-			option->data[option->len++] = (uint8_t)(list.addr[i] >> shift);
-	}
-	free(list.addr);
-	return 0;
-}
-
-static int parse_text(const char *s, struct config_raw_option *option)
-{
-	option->len = strlen(s);
-	option->data = xmemdup(s, option->len);
-	return 0;
-}
-
-/* What the server itself must decide: message type, lease, identifiers, overload, relay, ends. */
-static bool option_is_ours(uint32_t code)
-{
-	static const uint8_t ours[] = { 0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 81, 82,
-		118, 255 };
-
-	return memchr(ours, (int)code, sizeof(ours)) != NULL;
-}
-
-/* hex:…, ip:A,B or text:… */
-static int parse_octets(const char *value, struct config_raw_option *ret_option)
-{
-	static const struct {
-		const char *prefix;
-		int (*parse)(const char *s, struct config_raw_option *option);
-	} forms[] = { { "hex:", parse_hex }, { "ip:", parse_ips }, { "text:", parse_text } };
-	struct config_raw_option option = { 0 };
-
-	for (size_t i = 0; i < sizeof(forms) / sizeof(*forms); i++) {
-		size_t len = strlen(forms[i].prefix);
-
-		if (strncmp(value, forms[i].prefix, len))
-			continue;
-		if (forms[i].parse(value + len, &option)) {
-			free(option.data);
-			return -EINVAL;
-		}
-		*ret_option = option;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int set_circuit_id(void *field, const char *value)
-{
-	struct config_raw_option option = { 0 };
-
-	if (*value && parse_octets(value, &option))
-		return -EINVAL;
-	free(((struct config_raw_option *)field)->data);
-	*(struct config_raw_option *)field = option;
-	return 0;
-}
-
-static int take_arch(void *ctx, const char *item)
-{
-	struct config_tag *tag = ctx;
-	uint32_t number;
-
-	if (number_parse(item, 0, 65535, &number))
-		return -EINVAL;
-	tag->client_arch = xrealloc(tag->client_arch, tag->client_arch_count + 1, sizeof(number));
-	tag->client_arch[tag->client_arch_count++] = number;
-	return 0;
-}
-
-static int set_client_arch(void *field, const char *value)
-{
-	return for_each_item(value, take_arch, field);
-}
-
-static int set_raw_option(struct config_options *options, const char *number, const char *value)
-{
-	struct config_raw_option option;
-	uint32_t code;
-
-	if (number_parse(number, 1, 254, &code) || option_is_ours(code) ||
-		parse_octets(value, &option))
-		return -EINVAL;
-	option.code = (uint8_t)code;
-	options->raw = xrealloc(options->raw, options->raw_count + 1, sizeof(option));
-	options->raw[options->raw_count++] = option;
-	return 0;
-}
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -467,82 +39,85 @@ struct key {
 #define A_TIME "as in 120, 2m, 1h or 7d"
 
 static const struct key keys[] = {
-	{ "daemon", "state-dir", "/var/lib/eipd", AT(daemon.state_dir), set_path,
+	{ "daemon", "state-dir", "/var/lib/eipd", AT(daemon.state_dir), config_set_path,
 		"the absolute path of a directory" },
-	{ "daemon", "run-dir", CONFIG_DEFAULT_RUN_DIR, AT(daemon.run_dir), set_path,
+	{ "daemon", "run-dir", CONFIG_DEFAULT_RUN_DIR, AT(daemon.run_dir), config_set_path,
 		"the absolute path of a directory" },
-	{ "daemon", "log", "syslog", AT(daemon.log), set_log,
+	{ "daemon", "log", "syslog", AT(daemon.log), config_set_log,
 		"syslog, stderr or the absolute path of a file" },
-	{ "daemon", "log-level", "info", AT(daemon.log_level), set_log_level,
+	{ "daemon", "log-level", "info", AT(daemon.log_level), config_set_log_level,
 		"error, warning, info or debug" },
-	{ "control", "group", "", AT(control.group), set_text, "the name of a group" },
-	{ "inner", "bridge", NULL, AT(inner.bridge), set_interface,
+	{ "control", "group", "", AT(control.group), config_set_text, "the name of a group" },
+	{ "inner", "bridge", NULL, AT(inner.bridge), config_set_interface,
 		"the name of the bridge that the VMs are on, as in br0" },
-	{ "inner", "address", "", AT(inner.address), set_prefix,
+	{ "inner", "address", "", AT(inner.address), config_set_prefix,
 		"an address of the bridge with its prefix length (8 to 30), as in 192.168.6.22/24" },
-	{ "inner", "uplink", "", AT(inner.uplink), set_interface_or_none,
+	{ "inner", "uplink", "", AT(inner.uplink), config_set_interface_or_none,
 		"the name of the inner network card, as in eth1, or nothing" },
-	{ "outer", "interface", NULL, AT(outer.interface), set_interface,
+	{ "outer", "interface", NULL, AT(outer.interface), config_set_interface,
 		"the name of the outer network card, as in eth0" },
-	{ "outer", "pool", NULL, 0, set_pool,
+	{ "outer", "pool", NULL, 0, config_set_pool,
 		"public addresses, each once: A, A-B or A/LEN, separated by commas, "
 		"as in 20.251.48.99-20.251.48.110, 20.251.49.0/28" },
-	{ "outer", "prefix-length", "32", AT(outer.prefix_len), set_prefix_len,
+	{ "outer", "prefix-length", "32", AT(outer.prefix_len), config_set_prefix_len,
 		"a number from 8 to 32" },
-	{ "outer", "probe", "yes", AT(outer.probe), set_bool, YES_OR_NO },
-	{ "outer", "announce", "3", AT(outer.announce), set_announce, "a number from 0 to 100" },
-	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), set_path,
+	{ "outer", "probe", "yes", AT(outer.probe), config_set_bool, YES_OR_NO },
+	{ "outer", "announce", "3", AT(outer.announce), config_set_announce, "a number from 0 to 100" },
+	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), config_set_path,
 		"the absolute path of a file" },
-	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), set_bool, YES_OR_NO },
-	{ "dhcp", "client-id-echo", "yes", AT(dhcp.client_id_echo), set_bool, YES_OR_NO },
-	{ "dhcp", "verify-source", "yes", AT(dhcp.verify_source), set_bool, YES_OR_NO },
-	{ "dhcp", "callback", "", AT(dhcp.callback), set_path_or_none,
+	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), config_set_bool, YES_OR_NO },
+	{ "dhcp", "client-id-echo", "yes", AT(dhcp.client_id_echo), config_set_bool, YES_OR_NO },
+	{ "dhcp", "verify-source", "yes", AT(dhcp.verify_source), config_set_bool, YES_OR_NO },
+	{ "dhcp", "callback", "", AT(dhcp.callback), config_set_path_or_none,
 		"the absolute path of a program, or nothing" },
-	{ "dhcp", "callback-timeout", "30s", AT(dhcp.callback_timeout), set_timeout,
+	{ "dhcp", "callback-timeout", "30s", AT(dhcp.callback_timeout), config_set_timeout,
 		"a time from 1s to 1d, " A_TIME },
-	{ "dhcp", "log", "/var/log/eipd/lease.log", AT(dhcp.log), set_path_or_none,
+	{ "dhcp", "log", "/var/log/eipd/lease.log", AT(dhcp.log), config_set_path_or_none,
 		"the absolute path of a file, or nothing" },
-	{ "nat", "hairpin", "yes", AT(nat.hairpin), set_bool, YES_OR_NO },
-	{ "nat", "cooldown", "0s", AT(nat.cooldown), set_cooldown, "a time, " A_TIME },
-	{ "nat", "on-exit", "keep", AT(nat.remove_on_exit), set_on_exit, "keep or remove" },
-	{ "nat", "resync", "30s", AT(nat.resync), set_timeout, "a time from 1s to 1d, " A_TIME },
+	{ "nat", "auto-bind", "no", AT(nat.auto_bind), config_set_bool, YES_OR_NO },
+	{ "nat", "reclaim-after", "never", AT(nat.reclaim_after), config_set_reclaim,
+		"never, or a time, " A_TIME },
+	{ "nat", "hairpin", "yes", AT(nat.hairpin), config_set_bool, YES_OR_NO },
+	{ "nat", "cooldown", "0s", AT(nat.cooldown), config_set_cooldown, "a time, " A_TIME },
+	{ "nat", "on-exit", "keep", AT(nat.remove_on_exit), config_set_on_exit, "keep or remove" },
+	{ "nat", "resync", "30s", AT(nat.resync), config_set_timeout, "a time from 1s to 1d, " A_TIME },
 };
 
 /* Of [dhcp] and of every [tag NAME]; the fields are those of struct config_options. */
 static const struct key option_keys[] = {
-	{ "dhcp", "lease-time", "1h", IN_OPTIONS(lease_time), set_lease_time,
+	{ "dhcp", "lease-time", "1h", IN_OPTIONS(lease_time), config_set_lease_time,
 		"a time of at least 3s, " A_TIME ", or infinite", 1 << KEY_LEASE_TIME },
-	{ "dhcp", "router", "auto", 0, set_router,
+	{ "dhcp", "router", "auto", 0, config_set_router,
 		"auto (the bridge's address), addresses separated by commas, or nothing",
 		1 << KEY_ROUTER },
-	{ "dhcp", "dns", "", IN_OPTIONS(dns), set_addresses,
+	{ "dhcp", "dns", "", IN_OPTIONS(dns), config_set_addresses,
 		"addresses separated by commas, or nothing", 1 << KEY_DNS },
-	{ "dhcp", "domain", "", IN_OPTIONS(domain), set_domain,
+	{ "dhcp", "domain", "", IN_OPTIONS(domain), config_set_domain,
 		"a DNS name, as in example.net, or nothing", 1 << KEY_DOMAIN },
-	{ "dhcp", "ntp", "", IN_OPTIONS(ntp), set_addresses,
+	{ "dhcp", "ntp", "", IN_OPTIONS(ntp), config_set_addresses,
 		"addresses separated by commas, or nothing", 1 << KEY_NTP },
-	{ "dhcp", "mtu", "", IN_OPTIONS(mtu), set_mtu, "a number from 68 to 65535, or nothing",
+	{ "dhcp", "mtu", "", IN_OPTIONS(mtu), config_set_mtu, "a number from 68 to 65535, or nothing",
 		1 << KEY_MTU },
-	{ "dhcp", "static-routes", "", 0, set_routes,
+	{ "dhcp", "static-routes", "", 0, config_set_routes,
 		"NETWORK/LEN ROUTER, separated by commas, as in 10.0.0.0/8 192.168.6.1",
 		1 << KEY_ROUTES },
-	{ "dhcp", "next-server", "", IN_OPTIONS(next_server), set_address_or_none,
+	{ "dhcp", "next-server", "", IN_OPTIONS(next_server), config_set_address_or_none,
 		"an address, or nothing", 1 << KEY_NEXT_SERVER },
-	{ "dhcp", "boot-file", "", IN_OPTIONS(boot_file), set_text,
+	{ "dhcp", "boot-file", "", IN_OPTIONS(boot_file), config_set_text,
 		"the name of a file (at most 255 characters), or nothing", 1 << KEY_BOOT_FILE },
 };
 
 /* Which requests a tag is for; the fields are those of struct config_tag. */
 static const struct key tag_keys[] = {
-	{ "tag", "vendor-class", "", IN_TAG(vendor_class), set_text,
+	{ "tag", "vendor-class", "", IN_TAG(vendor_class), config_set_text,
 		"a part of the vendor class (option 60), as in PXEClient", 0 },
-	{ "tag", "user-class", "", IN_TAG(user_class), set_text,
+	{ "tag", "user-class", "", IN_TAG(user_class), config_set_text,
 		"a part of the user class (option 77), as in iPXE", 0 },
-	{ "tag", "client-name", "", IN_TAG(client_name), set_text,
+	{ "tag", "client-name", "", IN_TAG(client_name), config_set_text,
 		"the name that the client calls itself (option 12)", 0 },
-	{ "tag", "circuit-id", "", IN_TAG(circuit_id), set_circuit_id,
+	{ "tag", "circuit-id", "", IN_TAG(circuit_id), config_set_circuit_id,
 		"the octets of the relay's circuit id: hex:… or text:…", 0 },
-	{ "tag", "client-arch", "", 0, set_client_arch,
+	{ "tag", "client-arch", "", 0, config_set_client_arch,
 		"numbers of client architectures (option 93), separated by commas, as in 7, 9", 0 },
 };
 
@@ -807,7 +382,7 @@ static void set_entry(struct config *config, const struct config_entry *entry, c
 	} else if (target.tag && (key = find_in(tag_keys, COUNT(tag_keys), NULL, entry->key))) {
 		set_key(&target, target.tag, key, entry, value, problems);
 	} else if (target.options && !strncmp(entry->key, RAW_OPTION_PREFIX, prefix)) {
-		if (set_raw_option(target.options, entry->key + prefix, value))
+		if (config_set_raw_option(target.options, entry->key + prefix, value))
 			problem_add(problems, config->path, entry->line,
 				"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that "
 				"the server decides itself) = hex:…, ip:A,B or text:…",

@@ -124,8 +124,9 @@ struct config {
 	struct config_tag *tags; /* in the order of the file */
 	size_t tag_count;
 	struct {
-		bool hairpin, remove_on_exit;
+		bool auto_bind, hairpin, remove_on_exit;
 		uint32_t cooldown, resync; /* seconds */
+		uint32_t reclaim_after;    /* seconds; TIME_INFINITE: never */
 	} nat;
 	struct config_entry *entries;
 	size_t entry_count;
