@@ -208,6 +208,68 @@ static void print_reload(const json_t *result)
 		(long long)json_integer_value(json_object_get(result, "removed")));
 }
 
+static void print_text(const json_t *result)
+{
+	fputs(json_string_value(result) ? json_string_value(result) : "", stdout);
+}
+
+/* "2026-11-22 11:02:03  lease  action=add mac=… ip=…" */
+static void print_event(const json_t *event)
+{
+	char *when = format_value(json_object_get(event, "time"), TIME);
+	const char *key;
+	json_t *value;
+
+	printf("%s  %-11s", when, text_of(event, "event"));
+	free(when);
+	json_object_foreach((json_t *)(uintptr_t)event, key, value) {
+		char *text;
+
+		if (!strcmp(key, "time") || !strcmp(key, "event"))
+			continue;
+		text = format_value(value, TEXT);
+		printf(" %s=%s", key, text);
+		free(text);
+	}
+	putchar('\n');
+	fflush(stdout);
+}
+
+static void print_events(const json_t *result)
+{
+	const json_t *event;
+	size_t i;
+
+	if (json_is_object(result))
+		print_event(result);
+	json_array_foreach(result, i, event)
+		print_event(event);
+}
+
+static void print_forwards(const json_t *result)
+{
+	static const struct column columns[] = { { "FORWARD", "forward", TEXT },
+		{ "VM", "vm", TEXT }, { "PORT", "to", NUMBER }, { "SOURCE", "source", YES_NO },
+		{ "LABEL", "label", TEXT }, { 0 } };
+
+	print_table(result, columns);
+}
+
+static void print_forward(const json_t *result)
+{
+	bool changed = json_is_true(json_object_get(result, "changed"));
+
+	printf("%s %s %s\n", text_of(result, "forward"), changed ? "goes to" : "went to",
+		text_of(result, "vm"));
+}
+
+static void print_forward_gone(const json_t *result)
+{
+	bool changed = json_is_true(json_object_get(result, "changed"));
+
+	printf("%s %s\n", text_of(result, "forward"), changed ? "deleted" : "was not there");
+}
+
 /* --- commands ----------------------------------------------------------------------------- */
 
 struct command {
@@ -226,7 +288,13 @@ static const struct command commands[] = {
 	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address" },
 	{ "ip unbind", "ADDR", 1, 1, print_unbound, "take a public address back" },
 	{ "ip move", "ADDR VM", 2, 2, print_binding, "give a bound address to another VM" },
+	{ "forward list", "", 0, 0, print_forwards, "ports of shared addresses" },
+	{ "forward add", "ADDR:PORT/tcp|udp VM[:PORT] [--source]", 2, 3, print_forward,
+		"send a port (or FIRST-LAST) of an address to a VM" },
+	{ "forward del", "ADDR:PORT/tcp|udp", 1, 1, print_forward_gone, "take a forward away" },
 	{ "lease list", "", 0, 0, print_leases, "the VMs that hold a lease" },
+	{ "events", "[--follow]", 0, 1, print_events, "what happened lately, or from now on" },
+	{ "metrics", "", 0, 0, print_text, "counters in Prometheus' text format" },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
@@ -239,7 +307,7 @@ static void print_usage(FILE *out)
 	      "  -V, --version  -h, --help\n"
 	      "commands (names may be shortened as long as they are unique):\n", out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-10s %-10s  %s\n", commands[i].words, commands[i].arguments,
+		fprintf(out, "  %s %s\n        %s\n", commands[i].words, commands[i].arguments,
 			commands[i].help);
 }
 
@@ -306,9 +374,10 @@ static const struct command *find_command(int argc, char *const *argv, int *ret_
 
 /* --- the socket --------------------------------------------------------------------------- */
 
-static int connect_to(const char *path)
+/* patient: nothing may come for a long time. */
+static int connect_to(const char *path, bool patient)
 {
-	const struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
+	const struct timeval timeout = { .tv_sec = patient ? 0 : TIMEOUT_SECONDS };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
 
@@ -375,52 +444,51 @@ static bool send_request(int fd, const struct command *command, int argc, char *
 	return sent;
 }
 
+/* What came from the daemon and is not taken yet. */
+struct reader {
+	int fd;
+	char *data;
+	size_t len, cap;
+};
+
 /* One line, whatever its length. The caller frees; NULL: none came. */
-static char *receive_line(int fd)
+static char *receive_line(struct reader *reader)
 {
-	size_t len = 0, cap = 4096;
-	char *line = xrealloc(NULL, cap, 1);
-
 	for (;;) {
-		ssize_t n = recv(fd, line + len, cap - len - 1, 0);
+		char *newline = reader->len ? memchr(reader->data, '\n', reader->len) : NULL, *line;
+		ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			free(line);
-			return NULL;
-		}
-		len += (size_t)n;
-		if (memchr(line + len - n, '\n', (size_t)n)) {
-			line[len] = '\0';
+		if (newline) {
+			size_t len = (size_t)(newline - reader->data) + 1;
+
+			line = xmemdup(reader->data, len);
+			line[len - 1] = '\0';
+			reader->len -= len;
+			memmove(reader->data, newline + 1, reader->len);
 			return line;
 		}
-		if (cap - len < 2)
-			line = xrealloc(line, cap *= 2, 1);
+		if (reader->cap - reader->len < 4096)
+			reader->data = xrealloc(reader->data, reader->cap = reader->cap * 2 + 8192, 1);
+		n = recv(reader->fd, reader->data + reader->len, reader->cap - reader->len, 0);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return NULL;
+		reader->len += (size_t)n;
 	}
 }
 
-static json_t *ask(const char *socket_path, const struct command *command, int argc,
-	char *const *argv)
+/* The next reply; NULL: none came, or it was none. */
+static json_t *receive_reply(struct reader *reader)
 {
-	int fd = connect_to(socket_path);
-	json_t *reply = NULL;
-	char *line = NULL;
+	char *line = receive_line(reader);
+	json_t *reply = line ? json_loads(line, 0, NULL) : NULL;
 
-	if (fd < 0)
-		return NULL;
-	if (send_request(fd, command, argc, argv))
-		line = receive_line(fd);
-	if (line)
-		reply = json_loads(line, 0, NULL);
-	if (!json_is_object(reply)) {
-		complain("the daemon at %s gave no answer; see its log", socket_path);
-		json_decref(reply);
-		reply = NULL;
-	}
 	free(line);
-	close(fd);
-	return reply;
+	if (json_is_object(reply))
+		return reply;
+	json_decref(reply);
+	return NULL;
 }
 
 /* --- answers ------------------------------------------------------------------------------ */
@@ -468,6 +536,56 @@ static int show(const struct command *command, json_t *reply, bool as_json)
 	return EXIT_REFUSED;
 }
 
+static int no_daemon(bool as_json)
+{
+	if (as_json)
+		puts("{\"error\":\"no daemon\"}");
+	return EXIT_NO_DAEMON;
+}
+
+/* Asks, and shows the reply; or replies as they come, as long as they do. */
+static int run(const char *socket_path, const struct command *command, int argc, char *const *argv,
+	bool as_json)
+{
+	bool follow = argc && !strcmp(argv[0], "--follow");
+	struct reader reader = { .fd = connect_to(socket_path, follow) };
+	int status = EXIT_NO_DAEMON;
+	json_t *reply;
+
+	if (reader.fd < 0)
+		return no_daemon(as_json);
+	if (send_request(reader.fd, command, argc, argv)) {
+		do {
+			reply = receive_reply(&reader);
+			if (reply)
+				status = show(command, reply, as_json);
+			json_decref(reply);
+			fflush(stdout);
+		} while (follow && reply && status == EXIT_DONE);
+	}
+	if (status == EXIT_NO_DAEMON) {
+		complain("the daemon at %s gave no answer; see its log", socket_path);
+		(void)no_daemon(as_json);
+	}
+	free(reader.data);
+	close(reader.fd);
+	return status;
+}
+
+/* -j is taken wherever it stands. */
+static int take_json(int argc, char **argv, bool *ret_json)
+{
+	int kept = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (!strcmp(argv[i], "-j") || !strcmp(argv[i], "--json"))
+			*ret_json = true;
+		else
+			argv[kept++] = argv[i];
+	}
+	return kept;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = { { "json", no_argument, NULL, 'j' },
@@ -476,11 +594,10 @@ int main(int argc, char **argv)
 	const char *socket_path = DEFAULT_SOCKET;
 	const struct command *command;
 	bool as_json = false;
-	json_t *reply;
-	int c, used = 0, status;
+	int c, used = 0;
 
-	/* options may stand anywhere but behind -- */
-	while ((c = getopt_long(argc, argv, "js:Vh", long_options, NULL)) != -1) {
+	/* up to the command: what begins with a dash behind it is the command's */
+	while ((c = getopt_long(argc, argv, "+js:Vh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			as_json = true;
@@ -499,8 +616,8 @@ int main(int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	argc -= optind;
 	argv += optind;
+	argc = take_json(argc - optind, argv, &as_json);
 	if (argc == 0) {
 		print_usage(stderr);
 		return EXIT_USAGE;
@@ -519,13 +636,5 @@ int main(int argc, char **argv)
 			command->arguments);
 		return EXIT_USAGE;
 	}
-	reply = ask(socket_path, command, argc, argv);
-	if (!reply) {
-		if (as_json)
-			puts("{\"error\":\"no daemon\"}");
-		return EXIT_NO_DAEMON;
-	}
-	status = show(command, reply, as_json);
-	json_decref(reply);
-	return status;
+	return run(socket_path, command, argc, argv, as_json);
 }

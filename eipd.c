@@ -44,6 +44,8 @@ struct eipd {
 	struct host host;
 	struct loop *loop;
 	struct control *control;
+	struct events *events;
+	struct loop_timer reclaim;
 	struct nl_sock *route;
 	struct netlink_monitor monitor;
 	struct dhcpd *dhcpd;
@@ -201,6 +203,9 @@ static void adopt_plan(struct eipd *eipd, struct plan *plan, struct control_requ
 	eipd->plan_error = NULL;
 	eipd->plan_loaded = time(NULL);
 	eipd->plan = plan;
+	events_post(eipd->events, "reload", json_pack("{s:I, s:I, s:I, s:I}", "vms",
+		(json_int_t)plan_count(plan), "added", (json_int_t)reload->diff.added, "changed",
+		(json_int_t)reload->diff.changed, "removed", (json_int_t)reload->diff.removed));
 	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed", plan_count(plan),
 		reload->diff.added, reload->diff.changed, reload->diff.removed);
 	dhcpd_replan(eipd->dhcpd, plan);
@@ -296,8 +301,40 @@ static void command_vm_show(void *ctx, struct control_request *request, unsigned
 			argv[0]);
 }
 
+static void command_metrics(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	const struct eipd *eipd = ctx;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)argc;
+	(void)argv;
+	if (!out) {
+		control_refuse(request, NULL, "no memory");
+		return;
+	}
+	fprintf(out, "# HELP eipd_info The daemon.\n# TYPE eipd_info gauge\n"
+		     "eipd_info{version=\"%s\"} 1\n"
+		     "# HELP eipd_uptime_seconds Seconds since the start.\n"
+		     "# TYPE eipd_uptime_seconds gauge\neipd_uptime_seconds %llu\n"
+		     "# HELP eipd_plan_vms VMs of the plan in force.\n"
+		     "# TYPE eipd_plan_vms gauge\neipd_plan_vms %zu\n"
+		     "# HELP eipd_plan_refused The plan file is not what is in force.\n"
+		     "# TYPE eipd_plan_refused gauge\neipd_plan_refused %d\n",
+		VERSION, (unsigned long long)((loop_now() - eipd->started) / 1000),
+		plan_count(eipd->plan), eipd->plan_error != NULL);
+	dhcpd_metrics(eipd->dhcpd, out);
+	natmgr_metrics(eipd->natmgr, out);
+	fclose(out);
+	control_reply(request, json_string(text));
+	free(text);
+}
+
 static const struct control_command commands[] = {
 	{ "status", 0, 0, command_status },
+	{ "metrics", 0, 0, command_metrics },
 	{ "reload", 0, 0, command_reload },
 	{ "vm list", 0, 0, command_vm_list },
 	{ "vm show", 1, 1, command_vm_show },
@@ -344,6 +381,31 @@ static void on_signal(void *ctx, int signo)
 		log_info("stopping");
 		dhcpd_stop(eipd->dhcpd, on_stopped, eipd);
 	}
+}
+
+static void on_vm_came(void *ctx)
+{
+	const struct eipd *eipd = ctx;
+
+	natmgr_vm_came(eipd->natmgr);
+}
+
+static uint64_t vm_away(void *ctx, const struct vm *vm)
+{
+	const struct eipd *eipd = ctx;
+
+	return dhcpd_away(eipd->dhcpd, vm);
+}
+
+/* Looks as often as the time asks for, from every second to every minute. */
+static void reclaim(void *ctx)
+{
+	struct eipd *eipd = ctx;
+	uint32_t seconds = eipd->config->nat.reclaim_after / 10;
+
+	natmgr_reclaim(eipd->natmgr, vm_away, eipd);
+	loop_timer_set(eipd->loop, &eipd->reclaim,
+		(seconds < 1 ? 1 : seconds > 60 ? 60 : seconds) * UINT64_C(1000), reclaim, eipd);
 }
 
 static void on_links_changed(void *ctx)
@@ -486,18 +548,20 @@ static int listen_for_commands(struct eipd *eipd)
 		cannot_run("[control] group: there is no group %s on this host", group);
 	else if (err)
 		cannot_run("%s cannot be listened on: %s", path, strerror(-err));
-	else
+	if (!err) {
 		control_register(eipd->control, commands, sizeof(commands) / sizeof(*commands), eipd);
+		eipd->events = events_new(eipd->control);
+	}
 	free(path);
 	return err;
 }
 
 static int start_services(struct eipd *eipd)
 {
-	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->config, eipd->plan,
-		eipd->host.inner };
-	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->config, eipd->plan,
-		eipd->host.inner, eipd->host.bridge_mac };
+	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->events, eipd->config,
+		eipd->plan, eipd->host.inner };
+	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config,
+		eipd->plan, eipd->host.inner, eipd->host.bridge_mac, on_vm_came, eipd };
 	char *error = NULL;
 	int err = natmgr_new(&nat, &eipd->natmgr, &error);
 
@@ -508,6 +572,8 @@ static int start_services(struct eipd *eipd)
 		free(error);
 		return err;
 	}
+	if (eipd->config->nat.reclaim_after != TIME_INFINITE)
+		reclaim(eipd);
 	err = netlink_monitor_start(&eipd->monitor, eipd->loop, on_links_changed, eipd);
 	if (err)
 		cannot_run("changes of links cannot be watched: %s", strerror(-err));
@@ -563,6 +629,7 @@ static void stop(struct eipd *eipd)
 	}
 	dhcpd_free(eipd->dhcpd);
 	natmgr_free(eipd->natmgr);
+	events_free(eipd->events);
 	control_free(eipd->control);
 	loop_free(eipd->loop);
 	netlink_close(eipd->route);

@@ -24,6 +24,8 @@
 #define ARGS_MAX 64
 /* A client that neither sends a whole request nor takes its reply is dropped after this. */
 #define IDLE_MS 30000
+/* What a follower may leave unread. */
+#define STREAM_MAX (1 << 20)
 
 struct client {
 	struct control *control;
@@ -41,6 +43,8 @@ struct control_request {
 	struct client *client; /* NULL: it went away */
 	json_t *json;          /* owns the strings of argv */
 	const char *argv[ARGS_MAX];
+	void (*gone)(void *ctx); /* of a stream; else NULL */
+	void *ctx;
 };
 
 struct control {
@@ -62,12 +66,24 @@ static void client_take_line(struct client *client);
 
 /* --- clients ------------------------------------------------------------------------------ */
 
+static void request_free(struct control_request *request)
+{
+	json_decref(request->json);
+	free(request);
+}
+
 static void client_free(struct client *client)
 {
 	struct control *control = client->control;
+	struct control_request *pending = client->pending;
 
-	if (client->pending)
-		client->pending->client = NULL;
+	/* who works on it will find nobody to answer; a stream ends here */
+	if (pending)
+		pending->client = NULL;
+	if (pending && pending->gone) {
+		pending->gone(pending->ctx);
+		request_free(pending);
+	}
 	loop_timer_cancel(control->loop, &client->idle);
 	loop_unwatch(control->loop, &client->watch);
 	close(client->watch.fd);
@@ -114,6 +130,7 @@ static bool client_write(struct client *client)
 		if (client->out_done == client->out_len) {
 			free(client->out);
 			client->out = NULL;
+			client->out_len = client->out_done = 0;
 		}
 	}
 	return true;
@@ -145,7 +162,11 @@ static void client_ready(void *ctx, uint32_t events)
 	ssize_t n;
 
 	if (events & EPOLLOUT) {
-		if (client_write(client) && !client->out)
+		if (!client_write(client) || client->out)
+			return;
+		if (client->pending)
+			client_wait(client);
+		else
 			client_take_line(client);
 		return;
 	}
@@ -267,8 +288,7 @@ static void finish(struct control_request *request, json_t *reply)
 		free(text);
 	}
 	json_decref(reply);
-	json_decref(request->json);
-	free(request);
+	request_free(request);
 }
 
 void control_reply(struct control_request *request, json_t *result)
@@ -289,6 +309,41 @@ void control_refuse(struct control_request *request, json_t *details, const char
 	json_object_set_new(reply, "error", json_string(text));
 	free(text);
 	finish(request, reply);
+}
+
+/* --- streams ------------------------------------------------------------------------------ */
+
+void control_stream(struct control_request *request, void (*gone)(void *ctx), void *ctx)
+{
+	request->gone = gone;
+	request->ctx = ctx;
+}
+
+void control_send(struct control_request *request, const json_t *result)
+{
+	struct client *client = request->client;
+	json_t *line = json_pack("{s:b, s:O}", "ok", 1, "result", result);
+	char *text = json_dumps(line, JSON_COMPACT), *longer;
+
+	json_decref(line);
+	if (client->out_len - client->out_done > STREAM_MAX) {
+		free(text);
+		client_free(client);
+		return;
+	}
+	longer = xasprintf("%s%s\n", client->out ? client->out + client->out_done : "",
+		text ? text : "");
+	free(text);
+	free(client->out);
+	client->out = longer;
+	client->out_len = strlen(longer);
+	client->out_done = 0;
+	client_wait(client);
+}
+
+void control_end_stream(struct control_request *request)
+{
+	client_free(request->client);
 }
 
 /* --- the socket --------------------------------------------------------------------------- */

@@ -47,4 +47,15 @@ void control_reply(struct control_request *request, json_t *result);
 void control_refuse(struct control_request *request, json_t *details, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * Instead of one reply, any number: each control_send() is a line {"ok":true,"result":…}, until
+ * the client goes away (or takes too little of what it is sent), when `gone` is called and the
+ * request is no more.
+ */
+void control_stream(struct control_request *request, void (*gone)(void *ctx), void *ctx);
+/* result stays the caller's. May end in `gone`. */
+void control_send(struct control_request *request, const json_t *result);
+/* Drops the client; `gone` is called. */
+void control_end_stream(struct control_request *request);
+
 #endif

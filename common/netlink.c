@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/if_bridge.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <netlink/attr.h>
@@ -133,7 +134,8 @@ static struct nl_msg *new_message(uint16_t type, int flags, const void *payload,
 
 static void read_link(void *ctx, const struct nlmsghdr *header)
 {
-	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1];
+	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1] = { NULL };
+	struct nlattr *port[IFLA_BRPORT_MAX + 1];
 	struct netlink_link *link = ctx;
 	const struct ifinfomsg *ifinfo;
 
@@ -151,18 +153,26 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 		!nla_parse_nested(info, IFLA_INFO_MAX, attrs[IFLA_LINKINFO], NULL) &&
 		info[IFLA_INFO_KIND])
 		nla_strlcpy(link->kind, info[IFLA_INFO_KIND], sizeof(link->kind));
+	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
+		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
+		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL) &&
+		port[IFLA_BRPORT_MODE])
+		link->hairpin = nla_get_u8(port[IFLA_BRPORT_MODE]);
 }
 
-int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link *ret_link)
+/* By name, or by index where that is NULL. */
+static int get_link(struct nl_sock *sock, const char *name, unsigned index,
+	struct netlink_link *ret_link)
 {
-	struct ifinfomsg ifinfo = { .ifi_family = AF_UNSPEC };
+	struct ifinfomsg ifinfo = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index };
 	struct nl_msg *msg = new_message(RTM_GETLINK, NLM_F_REQUEST, &ifinfo, sizeof(ifinfo));
 	struct netlink_link link = { 0 };
 	int err;
 
 	if (!msg)
 		return -ENOMEM;
-	nla_put_string(msg, IFLA_IFNAME, name);
+	if (name)
+		nla_put_string(msg, IFLA_IFNAME, name);
 	err = netlink_request(sock, msg, read_link, &link);
 	if (err)
 		return err;
@@ -170,6 +180,73 @@ int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link
 		return -ENODEV;
 	*ret_link = link;
 	return 0;
+}
+
+int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link *ret_link)
+{
+	return get_link(sock, name, 0, ret_link);
+}
+
+int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_link *ret_link)
+{
+	return get_link(sock, NULL, index, ret_link);
+}
+
+/* --- bridge ports ------------------------------------------------------------------------- */
+
+int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index)
+{
+	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE, .ifi_index = (int)index };
+	struct nl_msg *msg = new_message(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, &ifinfo,
+		sizeof(ifinfo));
+	struct nlattr *nest;
+
+	if (!msg)
+		return -ENOMEM;
+	nest = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
+	nla_put_u8(msg, IFLA_BRPORT_MODE, 1);
+	nla_nest_end(msg, nest);
+	return netlink_request(sock, msg, NULL, NULL);
+}
+
+struct fdb_walk {
+	unsigned bridge_index;
+	void (*each)(void *ctx, const struct mac *mac, unsigned port);
+	void *ctx;
+};
+
+static void read_fdb(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NDA_MAX + 1];
+	struct fdb_walk *walk = ctx;
+	const struct ndmsg *neighbour;
+	struct mac mac;
+
+	if (header->nlmsg_type != RTM_NEWNEIGH ||
+		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*neighbour), attrs, NDA_MAX,
+			NULL))
+		return;
+	neighbour = nlmsg_data(header);
+	if (neighbour->ndm_family != AF_BRIDGE || !attrs[NDA_LLADDR] ||
+		nla_len(attrs[NDA_LLADDR]) != MAC_LEN || !attrs[NDA_MASTER] ||
+		nla_len(attrs[NDA_MASTER]) < 4 || nla_get_u32(attrs[NDA_MASTER]) != walk->bridge_index)
+		return;
+	memcpy(mac.byte, nla_data(attrs[NDA_LLADDR]), MAC_LEN);
+	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
+}
+
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
+	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx)
+{
+	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE };
+	struct fdb_walk walk = { bridge_index, each, ctx };
+	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo,
+		sizeof(ifinfo));
+
+	if (!msg)
+		return -ENOMEM;
+	nla_put_u32(msg, IFLA_MASTER, bridge_index);
+	return netlink_request(sock, msg, read_fdb, &walk);
 }
 
 /* --- addresses ---------------------------------------------------------------------------- */

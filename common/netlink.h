@@ -25,6 +25,7 @@ struct netlink_link {
 	unsigned master; /* index of the bridge it is a port of; 0: none */
 	unsigned flags;  /* IFF_UP, IFF_RUNNING, … */
 	char kind[16];   /* "bridge", "veth", …; "": a plain device */
+	bool hairpin;    /* a bridge port that sends frames out where they came in */
 	struct mac mac;
 };
 
@@ -55,6 +56,12 @@ int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4
 	const char *label);
 /* -EADDRNOTAVAIL: it is not there. */
 int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix);
+
+int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_link *ret_link);
+int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);
+/* Calls `each` for every MAC that a bridge has learned, with the index of its port. */
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
+	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx);
 
 /* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */
 int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip);

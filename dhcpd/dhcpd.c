@@ -34,6 +34,10 @@ struct dhcpd {
 	struct lease_table *leases;
 	struct callback callback;
 	struct oplog oplog;
+	struct events *events;
+	void (*vm_came)(void *ctx);
+	void *vm_came_ctx;
+	uint64_t started;
 	struct nl_sock *route; /* NULL: none could be had */
 	struct writer lease_file;
 	int lease_error; /* of the last write, so that it is reported once */
@@ -130,8 +134,12 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 	if (!dhcpd->oplog_flush.active)
 		/* after this batch of frames */
 		loop_timer_set(dhcpd->loop, &dhcpd->oplog_flush, 0, flush_oplog, dhcpd);
+	events_post(dhcpd->events, "lease", json_pack("{s:s, s:s, s:s, s:s}", "action",
+		lease_event_name(event), "mac", mac, "ip", ip, "vm", vm->name));
 	if (event == LEASE_ADD)
 		forget_neighbour(dhcpd, vm);
+	if (event != LEASE_DEL && dhcpd->vm_came)
+		dhcpd->vm_came(dhcpd->vm_came_ctx);
 	callback_add(&dhcpd->callback, event, vm, old_name, expires, loop_now(), wall, &context);
 }
 
@@ -224,7 +232,7 @@ static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange
 		break;
 	case LEASE_RELEASED:
 	case LEASE_DECLINED:
-		lease_end(dhcpd->leases, verdict->vm);
+		lease_end(dhcpd->leases, verdict->vm, loop_now());
 		break;
 	}
 	dhcpd->request = NULL;
@@ -353,6 +361,58 @@ json_t *dhcpd_callback_status(const struct dhcpd *dhcpd)
 		(json_int_t)callback->run, "failed", (json_int_t)callback->failed);
 }
 
+static void print_counter(FILE *out, const char *name, const char *label, const char *value,
+	uint64_t number)
+{
+	fprintf(out, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)number);
+}
+
+void dhcpd_metrics(const struct dhcpd *dhcpd, FILE *out)
+{
+	static const enum dhcp_type asked[] = { DHCP_DISCOVER, DHCP_REQUEST, DHCP_DECLINE,
+		DHCP_RELEASE, DHCP_INFORM, DHCP_BOOTP };
+	static const enum dhcp_type answers[] = { DHCP_OFFER, DHCP_ACK, DHCP_NAK, DHCP_BOOTP };
+	size_t active = 0;
+
+	fputs("# HELP eipd_dhcp_received_total DHCP messages understood, by type.\n"
+	      "# TYPE eipd_dhcp_received_total counter\n", out);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++)
+		print_counter(out, "eipd_dhcp_received_total", "type", dhcp_type_name(asked[i]),
+			dhcpd->received[asked[i]]);
+	fputs("# HELP eipd_dhcp_sent_total DHCP answers, by type.\n"
+	      "# TYPE eipd_dhcp_sent_total counter\n", out);
+	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++)
+		print_counter(out, "eipd_dhcp_sent_total", "type", dhcp_type_name(answers[i]),
+			dhcpd->sent[answers[i]]);
+	fputs("# HELP eipd_dhcp_dropped_total Frames not answered, by reason.\n"
+	      "# TYPE eipd_dhcp_dropped_total counter\n", out);
+	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++)
+		print_counter(out, "eipd_dhcp_dropped_total", "reason", dhcp_drop_text(drop)->name,
+			dhcpd->dropped[drop]);
+	for (size_t i = 0; i < plan_count(dhcpd->server.plan); i++)
+		active += lease_expires(dhcpd->leases, plan_vm(dhcpd->server.plan, i)) != 0;
+	fprintf(out, "# HELP eipd_leases Leases that are active.\n# TYPE eipd_leases gauge\n"
+		     "eipd_leases %zu\n"
+		     "# HELP eipd_callback_queued Lease events that wait for the callback.\n"
+		     "# TYPE eipd_callback_queued gauge\neipd_callback_queued %zu\n"
+		     "# HELP eipd_callback_runs_total Calls of the callback.\n"
+		     "# TYPE eipd_callback_runs_total counter\neipd_callback_runs_total %zu\n"
+		     "# HELP eipd_callback_failures_total Calls that failed.\n"
+		     "# TYPE eipd_callback_failures_total counter\neipd_callback_failures_total %zu\n",
+		active, dhcpd->callback.queued, dhcpd->callback.run, dhcpd->callback.failed);
+}
+
+uint64_t dhcpd_away(const struct dhcpd *dhcpd, const struct vm *vm)
+{
+	uint64_t ended;
+
+	if (lease_expires(dhcpd->leases, vm))
+		return 0;
+	ended = lease_ended(dhcpd->leases, vm);
+	/* at least 1: it has none */
+	return (loop_now() - (ended ? ended : dhcpd->started)) / 1000 + 1;
+}
+
 /* --- life --------------------------------------------------------------------------------- */
 
 int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **ret_error)
@@ -368,6 +428,10 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 		return err;
 	}
 	dhcpd->loop = setup->loop;
+	dhcpd->events = setup->events;
+	dhcpd->vm_came = setup->vm_came;
+	dhcpd->vm_came_ctx = setup->ctx;
+	dhcpd->started = loop_now();
 	dhcpd->config = config;
 	dhcpd->server = (struct dhcp_server){
 		.policy = { .self = setup->self, .authoritative = config->dhcp.authoritative },

@@ -7,17 +7,24 @@
 
 #include "common/config.h"
 #include "common/control.h"
+#include "common/events.h"
 #include "common/plan.h"
+
+#include <stdio.h>
 
 struct dhcpd;
 
 struct dhcpd_setup {
 	struct loop *loop;
 	struct control *control;
+	struct events *events;
 	const struct config *config; /* these three must outlive the server */
 	const struct plan *plan;     /* until dhcpd_replan() */
 	struct ip4_prefix self;      /* the bridge's address and network */
 	struct mac mac;              /* the bridge's */
+	/* A VM was given its address. May be NULL. */
+	void (*vm_came)(void *ctx);
+	void *ctx;
 };
 
 /* Serves from now on. 0, or -errno and a sentence in *ret_error, which the caller frees. */
@@ -32,6 +39,10 @@ void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac);
 /* The sections "dhcp" and "callback" of `eipctl status`; the caller owns them. */
 json_t *dhcpd_status(const struct dhcpd *dhcpd);
 json_t *dhcpd_callback_status(const struct dhcpd *dhcpd);
+/* The same as Prometheus metrics (text format 0.0.4). */
+void dhcpd_metrics(const struct dhcpd *dhcpd, FILE *out);
+/* For how many seconds the VM has had no lease (as far as we know: since the start); 0: it has. */
+uint64_t dhcpd_away(const struct dhcpd *dhcpd, const struct vm *vm);
 /* Adds "lease" and "expires" to the object of a VM of the plan in force. */
 void dhcpd_describe_vm(const struct dhcpd *dhcpd, const struct vm *vm, json_t *object);
 

@@ -13,6 +13,7 @@
 
 struct lease {
 	uint64_t expires; /* 0: none */
+	uint64_t ended;   /* 0: not since the start */
 	bool ran_out;
 };
 
@@ -69,19 +70,25 @@ void lease_grant(struct lease_table *table, const struct vm *vm, uint32_t second
 		table->listener(table->ctx, LEASE_ADD, vm, expires, NULL);
 }
 
-void lease_end(struct lease_table *table, const struct vm *vm)
+void lease_end(struct lease_table *table, const struct vm *vm, uint64_t now)
 {
 	struct lease *lease = lease_of(table, vm);
 
 	if (!lease->expires)
 		return;
 	set_expires(table, lease, 0);
+	lease->ended = now;
 	table->listener(table->ctx, LEASE_DEL, vm, 0, NULL);
 }
 
 uint64_t lease_expires(const struct lease_table *table, const struct vm *vm)
 {
 	return lease_of(table, vm)->expires;
+}
+
+uint64_t lease_ended(const struct lease_table *table, const struct vm *vm)
+{
+	return lease_of(table, vm)->ended;
 }
 
 bool lease_is_expired(const struct lease_table *table, const struct vm *vm)
@@ -101,7 +108,7 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now)
 		if (!expires || expires == LEASE_FOREVER)
 			continue;
 		if (expires <= now) {
-			lease_end(table, plan_vm(table->plan, i));
+			lease_end(table, plan_vm(table->plan, i), now);
 			table->leases[i].ran_out = true;
 		} else if (!next || expires < next) {
 			next = expires;

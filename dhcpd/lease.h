@@ -31,7 +31,9 @@ void lease_table_free(struct lease_table *table);
 
 /* seconds may be TIME_INFINITE. An event only if the VM had none. */
 void lease_grant(struct lease_table *table, const struct vm *vm, uint32_t seconds, uint64_t now);
-void lease_end(struct lease_table *table, const struct vm *vm);
+void lease_end(struct lease_table *table, const struct vm *vm, uint64_t now);
+/* When its last lease ended; 0: not since the start. */
+uint64_t lease_ended(const struct lease_table *table, const struct vm *vm);
 /* 0: none; LEASE_FOREVER; else when it ends. */
 uint64_t lease_expires(const struct lease_table *table, const struct vm *vm);
 /* Its last lease ran out; it was not given back. */

@@ -11,13 +11,38 @@
 
 #include "common/memory.h"
 
-static bool label_is_ours(const char *label, const char *interface)
+/* eth0:N, and the N. */
+static bool parse_label(const char *label, const char *interface, uint32_t *ret_number)
 {
 	size_t len = strlen(interface);
-	uint32_t number;
 
 	return !strncmp(label, interface, len) && label[len] == ':' &&
-		!number_parse(label + len + 1, 1, UINT32_MAX, &number);
+		!number_parse(label + len + 1, 1, UINT32_MAX, ret_number);
+}
+
+static bool is_ours(const struct config *config, const struct netlink_addr *have,
+	const struct mapping *mapping)
+{
+	uint32_t number;
+
+	return parse_label(have->label, config->outer.interface, &number) &&
+		(mapping || config_pool_contains(config, have->prefix.addr));
+}
+
+unsigned *address_foreign_labels(const struct config *config, const struct netlink_addr *have,
+	size_t have_count, const struct desired *desired, size_t *ret_count)
+{
+	unsigned *labels = xcalloc(have_count, sizeof(*labels));
+	size_t count = 0;
+	uint32_t number;
+
+	for (size_t i = 0; i < have_count; i++) {
+		if (parse_label(have[i].label, config->outer.interface, &number) &&
+			!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr)))
+			labels[count++] = number;
+	}
+	*ret_count = count;
+	return labels;
 }
 
 static void append(struct address_change **list, size_t *count, const struct ip4_prefix *prefix,
@@ -45,32 +70,31 @@ static bool is_wanted(const struct config *config, const struct netlink_addr *ha
 }
 
 void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
-	const struct mapping *map, size_t map_count, struct address_diff *ret_diff)
+	const struct desired *desired, struct address_diff *ret_diff)
 {
-	bool *settled = xcalloc(map_count, sizeof(*settled));
+	bool *settled = xcalloc(desired->count, sizeof(*settled));
 	struct address_diff diff = { 0 };
 
 	for (size_t i = 0; i < have_count; i++) {
-		const struct mapping *mapping = mapping_by_address(map, map_count, have[i].prefix.addr);
-		bool ours = label_is_ours(have[i].label, config->outer.interface) &&
-			(mapping || config_pool_contains(config, have[i].prefix.addr));
+		const struct mapping *mapping = desired_find(desired, have[i].prefix.addr);
+		bool ours = is_ours(config, &have[i], mapping);
 
 		if (ours && is_wanted(config, &have[i], mapping)) {
-			settled[mapping - map] = true;
+			settled[mapping - desired->map] = true;
 		} else if (ours) {
 			append(&diff.remove, &diff.remove_count, &have[i].prefix, have[i].label);
 		} else if (mapping) {
-			settled[mapping - map] = true;
+			settled[mapping - desired->map] = true;
 			diff.foreign = xrealloc(diff.foreign, diff.foreign_count + 1,
 				sizeof(*diff.foreign));
 			diff.foreign[diff.foreign_count++] = mapping->address;
 		}
 	}
-	for (size_t i = 0; i < map_count; i++) {
-		const struct ip4_prefix prefix = { map[i].address, (uint8_t)config->outer.prefix_len };
+	for (size_t i = 0; i < desired->count; i++) {
+		const struct ip4_prefix prefix = { desired->map[i].address, (uint8_t)config->outer.prefix_len };
 		char label[2 * IFNAMSIZ];
 
-		snprintf(label, sizeof(label), "%s:%u", config->outer.interface, map[i].label);
+		snprintf(label, sizeof(label), "%s:%u", config->outer.interface, desired->map[i].label);
 		if (!settled[i])
 			append(&diff.add, &diff.add_count, &prefix, label);
 	}

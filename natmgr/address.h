@@ -24,7 +24,10 @@ struct address_diff {
 };
 
 void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
-	const struct mapping *map, size_t map_count, struct address_diff *ret_diff);
+	const struct desired *desired, struct address_diff *ret_diff);
+/* The N of each label eth0:N that is not ours. The caller frees. */
+unsigned *address_foreign_labels(const struct config *config, const struct netlink_addr *have,
+	size_t have_count, const struct desired *desired, size_t *ret_count);
 void address_diff_done(struct address_diff *diff);
 
 #endif

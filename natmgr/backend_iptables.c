@@ -10,6 +10,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/x_tables.h>
 #include <linux/netfilter/xt_conntrack.h>
+#include <linux/netfilter/xt_tcpudp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,12 +31,14 @@
 #define CONNTRACK_REVISION 3
 
 #define HEADER_LEN     XT_ALIGN(sizeof(struct ipt_entry))
-#define MATCH_LEN      (XT_ALIGN(sizeof(struct xt_entry_match)) + \
-			XT_ALIGN(sizeof(struct xt_conntrack_mtinfo3)))
+#define MATCH_HEADER   XT_ALIGN(sizeof(struct xt_entry_match))
+#define CONNTRACK_LEN  (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_conntrack_mtinfo3)))
+#define TCP_LEN        (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_tcp)))
+#define UDP_LEN        (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_udp)))
 #define TARGET_HEADER  XT_ALIGN(sizeof(struct xt_entry_target))
 #define OLD_RANGE_LEN  XT_ALIGN(sizeof(struct nf_nat_ipv4_multi_range_compat))
 #define NEW_RANGE_LEN  XT_ALIGN(sizeof(struct nf_nat_range2))
-#define ENTRY_MAX      (HEADER_LEN + MATCH_LEN + TARGET_HEADER + NEW_RANGE_LEN)
+#define ENTRY_MAX      (HEADER_LEN + CONNTRACK_LEN + TCP_LEN + TARGET_HEADER + NEW_RANGE_LEN)
 
 struct iptables {
 	struct backend backend;
@@ -57,20 +60,58 @@ static struct xt_entry_target *target_of(const struct ipt_entry *entry)
 	return (struct xt_entry_target *)((uintptr_t)entry + entry->target_offset);
 }
 
-static void write_conntrack_match(struct xt_entry_match *match)
+static struct xt_entry_match *match_at(void *entry, size_t offset)
+{
+	return (struct xt_entry_match *)((uintptr_t)entry + offset);
+}
+
+/* Each of these writes a match and returns its length. */
+static size_t write_conntrack_match(struct xt_entry_match *match)
 {
 	struct xt_conntrack_mtinfo3 *info = (struct xt_conntrack_mtinfo3 *)(void *)match->data;
 
-	match->u.user.match_size = MATCH_LEN;
+	match->u.user.match_size = CONNTRACK_LEN;
 	match->u.user.revision = CONNTRACK_REVISION;
 	strcpy(match->u.user.name, "conntrack");
 	info->match_flags = XT_CONNTRACK_STATE;
 	info->state_mask = XT_CONNTRACK_STATE_DNAT;
+	return CONNTRACK_LEN;
+}
+
+static size_t write_port_match(const struct rule *rule, struct xt_entry_match *match)
+{
+	struct xt_tcp *tcp = (struct xt_tcp *)(void *)match->data;
+	struct xt_udp *udp = (struct xt_udp *)(void *)match->data;
+	bool is_tcp = rule->protocol == IPPROTO_TCP;
+
+	match->u.user.match_size = (uint16_t)(is_tcp ? TCP_LEN : UDP_LEN);
+	strcpy(match->u.user.name, is_tcp ? "tcp" : "udp");
+	if (is_tcp)
+		*tcp = (struct xt_tcp){ .spts = { 0, 65535 }, .dpts = { rule->first, rule->last } };
+	else
+		*udp = (struct xt_udp){ .spts = { 0, 65535 }, .dpts = { rule->first, rule->last } };
+	return match->u.user.match_size;
+}
+
+/* The destination ports of a tcp or udp match; what else it may say is seen by comparing. */
+static void read_port_match(const struct xt_entry_match *match, struct rule *rule)
+{
+	const struct xt_tcp *tcp = (const void *)match->data;
+	const struct xt_udp *udp = (const void *)match->data;
+
+	if (rule->protocol == IPPROTO_TCP && match->u.user.match_size >= TCP_LEN) {
+		rule->first = tcp->dpts[0];
+		rule->last = tcp->dpts[1];
+	} else if (rule->protocol == IPPROTO_UDP && match->u.user.match_size >= UDP_LEN) {
+		rule->first = udp->dpts[0];
+		rule->last = udp->dpts[1];
+	}
 }
 
 static size_t write_target(const struct iptables *iptables, const struct rule *rule,
 	struct xt_entry_target *target)
 {
+	unsigned flags = NF_NAT_RANGE_MAP_IPS | (rule->to_port ? NF_NAT_RANGE_PROTO_SPECIFIED : 0);
 	size_t len = OLD_RANGE_LEN;
 	uint32_t to = htonl(rule->to);
 
@@ -79,8 +120,9 @@ static size_t write_target(const struct iptables *iptables, const struct rule *r
 		struct nf_nat_range2 *range = (struct nf_nat_range2 *)(void *)target->data;
 
 		target->u.user.revision = 2;
-		range->flags = NF_NAT_RANGE_MAP_IPS;
+		range->flags = flags;
 		range->min_addr.ip = range->max_addr.ip = to;
+		range->min_proto.all = range->max_proto.all = htons(rule->to_port);
 		len = NEW_RANGE_LEN;
 	} else {
 		struct nf_nat_ipv4_multi_range_compat *range =
@@ -88,8 +130,9 @@ static size_t write_target(const struct iptables *iptables, const struct rule *r
 
 		target->u.user.revision = SNAT_REVISION;
 		range->rangesize = 1;
-		range->range[0].flags = NF_NAT_RANGE_MAP_IPS;
+		range->range[0].flags = flags;
 		range->range[0].min_ip = range->range[0].max_ip = to;
+		range->range[0].min.all = range->range[0].max.all = htons(rule->to_port);
 	}
 	target->u.user.target_size = (uint16_t)(TARGET_HEADER + len);
 	return TARGET_HEADER + len;
@@ -101,6 +144,7 @@ static void write_header(const struct rule *rule, struct ipt_entry *header)
 	header->ip.smsk.s_addr = htonl(ip4_prefix_mask(&rule->source));
 	header->ip.dst.s_addr = htonl(rule->destination.addr);
 	header->ip.dmsk.s_addr = htonl(ip4_prefix_mask(&rule->destination));
+	header->ip.proto = rule->protocol;
 	memcpy(header->ip.outiface, rule->out, sizeof(rule->out));
 	/* the mask covers the name and its NUL: eth1 must not match eth10 */
 	if (*rule->out)
@@ -113,10 +157,10 @@ static void write_entry(const struct iptables *iptables, const struct rule *rule
 
 	memset(ret, 0, sizeof(*ret));
 	write_header(rule, &ret->header);
-	if (rule->only_dnatted) {
-		write_conntrack_match((struct xt_entry_match *)(void *)(ret->bytes + offset));
-		offset += MATCH_LEN;
-	}
+	if (rule->protocol)
+		offset += write_port_match(rule, match_at(ret, offset));
+	if (rule->only_dnatted)
+		offset += write_conntrack_match(match_at(ret, offset));
 	ret->header.target_offset = (uint16_t)offset;
 	offset += write_target(iptables, rule, target_of(&ret->header));
 	ret->header.next_offset = (uint16_t)offset;
@@ -131,8 +175,8 @@ static bool mask_to_len(uint32_t mask, uint8_t *ret_len)
 	return ip4_prefix_mask(&prefix) == mask;
 }
 
-/* The address that a NAT target names, if it names just one. */
-static bool read_to(const struct xt_entry_target *target, uint32_t *ret_to)
+/* The address and port that a NAT target names, if it names just one. */
+static bool read_to(const struct xt_entry_target *target, struct rule *rule)
 {
 	size_t len = target->u.user.target_size;
 
@@ -140,11 +184,15 @@ static bool read_to(const struct xt_entry_target *target, uint32_t *ret_to)
 		const struct nf_nat_ipv4_multi_range_compat *range =
 			(const void *)target->data;
 
-		*ret_to = ntohl(range->range[0].min_ip);
+		rule->to = ntohl(range->range[0].min_ip);
+		rule->to_port = ntohs(range->range[0].min.all);
 		return range->rangesize == 1;
 	}
 	if (target->u.user.revision == 2 && len >= TARGET_HEADER + NEW_RANGE_LEN) {
-		*ret_to = ntohl(((const struct nf_nat_range2 *)(const void *)target->data)->min_addr.ip);
+		const struct nf_nat_range2 *range = (const void *)target->data;
+
+		rule->to = ntohl(range->min_addr.ip);
+		rule->to_port = ntohs(range->min_proto.all);
 		return true;
 	}
 	return false;
@@ -167,6 +215,46 @@ static bool extension_equal(const void *a, const void *b)
 _Static_assert(sizeof(struct xt_entry_match) == sizeof(struct xt_entry_target),
 	"extension_equal() serves both");
 
+static const struct xt_entry_match *first_match(const struct ipt_entry *entry)
+{
+	return (const struct xt_entry_match *)((uintptr_t)entry + HEADER_LEN);
+}
+
+static const struct xt_entry_match *next_match(const struct xt_entry_match *match)
+{
+	return (const struct xt_entry_match *)((uintptr_t)match + match->u.user.match_size);
+}
+
+static bool is_match(const struct ipt_entry *entry, const struct xt_entry_match *match)
+{
+	return (uintptr_t)match < (uintptr_t)entry + entry->target_offset &&
+		match->u.user.match_size >= MATCH_HEADER;
+}
+
+static void read_matches(const struct ipt_entry *entry, struct rule *rule)
+{
+	const struct xt_entry_match *match = first_match(entry);
+
+	for (; is_match(entry, match); match = next_match(match)) {
+		if (!strcmp(match->u.user.name, "conntrack"))
+			rule->only_dnatted = true;
+		else if (!strcmp(match->u.user.name, "tcp") || !strcmp(match->u.user.name, "udp"))
+			read_port_match(match, rule);
+	}
+}
+
+/* Both entries have matches of the same length in all. */
+static bool matches_equal(const struct ipt_entry *a, const struct ipt_entry *b)
+{
+	const struct xt_entry_match *ma = first_match(a), *mb = first_match(b);
+
+	for (; is_match(a, ma) && is_match(b, mb); ma = next_match(ma), mb = next_match(mb)) {
+		if (!extension_equal(ma, mb))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Reads what a rule of ours would say, then writes that rule and compares: whatever an entry has
  * that we would not write makes it another's.
@@ -175,7 +263,7 @@ static struct rule read_entry(const struct iptables *iptables, const struct ipt_
 {
 	const struct rule other = { .action = RULE_OTHER };
 	const struct xt_entry_target *target = target_of(entry);
-	struct rule rule = { 0 };
+	struct rule rule = { .protocol = (uint8_t)entry->ip.proto };
 	union entry ours;
 
 	if (!strcmp(target->u.user.name, "DNAT"))
@@ -184,7 +272,7 @@ static struct rule read_entry(const struct iptables *iptables, const struct ipt_
 		rule.action = RULE_SNAT;
 	else
 		return other;
-	if (!read_to(target, &rule.to) ||
+	if (!read_to(target, &rule) ||
 		!mask_to_len(ntohl(entry->ip.smsk.s_addr), &rule.source.len) ||
 		!mask_to_len(ntohl(entry->ip.dmsk.s_addr), &rule.destination.len))
 		return other;
@@ -192,14 +280,12 @@ static struct rule read_entry(const struct iptables *iptables, const struct ipt_
 	rule.destination.addr = ntohl(entry->ip.dst.s_addr);
 	memcpy(rule.out, entry->ip.outiface, sizeof(rule.out));
 	rule.out[sizeof(rule.out) - 1] = '\0';
-	rule.only_dnatted = entry->target_offset > HEADER_LEN;
+	read_matches(entry, &rule);
 	write_entry(iptables, &rule, &ours);
 	if (ours.header.next_offset != entry->next_offset ||
 		ours.header.target_offset != entry->target_offset ||
 		memcmp(&ours.header.ip, &entry->ip, sizeof(entry->ip)) ||
-		!extension_equal(target_of(&ours.header), target) ||
-		(rule.only_dnatted && !extension_equal(ours.bytes + HEADER_LEN,
-					      (const uint8_t *)entry + HEADER_LEN)))
+		!extension_equal(target_of(&ours.header), target) || !matches_equal(&ours.header, entry))
 		return other;
 	return rule;
 }

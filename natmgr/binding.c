@@ -6,6 +6,7 @@
 #include "natmgr/binding.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 void binding_table_done(struct binding_table *table)
 {
 	free(table->list);
+	free(table->forwards);
 	free(table->cooling);
 	*table = (struct binding_table){ 0 };
 }
@@ -24,6 +26,7 @@ void binding_table_copy(const struct binding_table *from, struct binding_table *
 {
 	*ret_to = *from;
 	ret_to->list = xmemdup(from->list, from->count * sizeof(*from->list));
+	ret_to->forwards = xmemdup(from->forwards, from->forward_count * sizeof(*from->forwards));
 	ret_to->cooling = xmemdup(from->cooling, from->cooling_count * sizeof(*from->cooling));
 }
 
@@ -57,11 +60,21 @@ const struct binding *binding_first(const struct binding_table *table, const cha
 	return NULL;
 }
 
+/* A forward of the address; NULL: it is not shared. */
+static const struct forward *find_shared(const struct binding_table *table, uint32_t address)
+{
+	for (size_t i = 0; i < table->forward_count; i++) {
+		if (table->forwards[i].address == address)
+			return &table->forwards[i];
+	}
+	return NULL;
+}
+
 static bool may_have(const struct binding_table *table, uint32_t address, const char *vm, time_t now)
 {
 	const struct cooldown *cooling = binding_cooling(table, address, now);
 
-	return !binding_find(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
+	return !binding_find(table, address) && !find_shared(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
 }
 
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
@@ -79,15 +92,24 @@ uint32_t binding_choose(const struct binding_table *table, const struct config *
 	return 0;
 }
 
-/* The lowest label that no binding has: the patent's eth0:1, eth0:2, … */
+/* The lowest label that is not taken: the patent's eth0:1, eth0:2, … */
 static unsigned free_label(const struct binding_table *table)
 {
-	uint8_t *taken = xcalloc(table->count + 2, 1);
+	size_t most = table->count + table->forward_count + table->foreign_label_count;
+	uint8_t *taken = xcalloc(most + 2, 1);
 	unsigned label = 1;
 
 	for (size_t i = 0; i < table->count; i++) {
-		if (table->list[i].label <= table->count)
+		if (table->list[i].label <= most)
 			taken[table->list[i].label] = 1;
+	}
+	for (size_t i = 0; i < table->forward_count; i++) {
+		if (table->forwards[i].label <= most)
+			taken[table->forwards[i].label] = 1;
+	}
+	for (size_t i = 0; i < table->foreign_label_count; i++) {
+		if (table->foreign_labels[i] <= most)
+			taken[table->foreign_labels[i]] = 1;
 	}
 	while (taken[label])
 		label++;
@@ -116,19 +138,37 @@ static void drop_cooldown(struct binding_table *table, uint32_t address)
 	}
 }
 
-/* Takes the binding away; its address cools down where so configured. */
-static void take_back(struct binding_table *table, const struct config *config, size_t i, time_t now)
+/* The address is nobody's any more; it cools down where so configured. */
+static void cool_down(struct binding_table *table, const struct config *config, uint32_t address,
+	const char *vm, time_t now)
 {
-	struct cooldown cooldown = { .address = table->list[i].address,
-		.until = now + config->nat.cooldown };
+	struct cooldown cooldown = { .address = address, .until = now + config->nat.cooldown };
 
-	memcpy(cooldown.vm, table->list[i].vm, sizeof(cooldown.vm));
-	remove_at(table, i);
-	drop_cooldown(table, cooldown.address);
-	if (!config->nat.cooldown || !config_pool_contains(config, cooldown.address))
+	snprintf(cooldown.vm, sizeof(cooldown.vm), "%s", vm);
+	drop_cooldown(table, address);
+	if (!config->nat.cooldown || !config_pool_contains(config, address))
 		return;
 	table->cooling = xrealloc(table->cooling, table->cooling_count + 1, sizeof(cooldown));
 	table->cooling[table->cooling_count++] = cooldown;
+}
+
+static void take_back(struct binding_table *table, const struct config *config, size_t i, time_t now)
+{
+	const struct binding binding = table->list[i];
+
+	remove_at(table, i);
+	cool_down(table, config, binding.address, binding.vm, now);
+}
+
+static void take_back_forward(struct binding_table *table, const struct config *config, size_t i,
+	time_t now)
+{
+	const struct forward forward = table->forwards[i];
+
+	memmove(&table->forwards[i], &table->forwards[i + 1],
+		(--table->forward_count - i) * sizeof(*table->forwards));
+	if (!find_shared(table, forward.address))
+		cool_down(table, config, forward.address, forward.vm, now);
 }
 
 static int find_vm(const struct plan *plan, const char *name, const struct vm **ret_vm,
@@ -150,11 +190,31 @@ static void give(struct binding *binding, const struct vm *vm)
 	binding->mac = vm->mac;
 }
 
+/* 0 if the VM may be given an address that nobody has now. */
+static int check_available(const struct binding_table *table, const struct config *config,
+	uint32_t address, const struct vm *vm, time_t now, char **ret_error)
+{
+	const struct cooldown *cooling = binding_cooling(table, address, now);
+	char text[IP4_STRLEN];
+
+	ip4_format(address, text);
+	if (!config_pool_contains(config, address)) {
+		*ret_error = xasprintf("%s is not in the pool; [outer] pool in %s names the addresses "
+			"that may be bound", text, config->path);
+		return -ERANGE;
+	}
+	if (cooling && strcasecmp(cooling->vm, vm->name)) {
+		*ret_error = xasprintf("%s was %s's and cools down for another %lld s; choose another "
+			"address or wait", text, cooling->vm, (long long)(cooling->until - now));
+		return -EBUSY;
+	}
+	return 0;
+}
+
 int binding_bind(struct binding_table *table, const struct config *config, const struct plan *plan,
 	const char *name, uint32_t address, time_t now, char **ret_error)
 {
 	const struct binding *bound = binding_find(table, address);
-	const struct cooldown *cooling = binding_cooling(table, address, now);
 	struct binding binding = { .address = address, .label = free_label(table) };
 	char text[IP4_STRLEN];
 	const struct vm *vm;
@@ -170,16 +230,14 @@ int binding_bind(struct binding_table *table, const struct config *config, const
 			bound->vm, text, vm->name, vm->name);
 		return -EBUSY;
 	}
-	if (!config_pool_contains(config, address)) {
-		*ret_error = xasprintf("%s is not in the pool; [outer] pool in %s names the addresses "
-			"that may be bound", text, config->path);
-		return -ERANGE;
-	}
-	if (cooling && strcasecmp(cooling->vm, vm->name)) {
-		*ret_error = xasprintf("%s was %s's and cools down for another %lld s; choose another "
-			"address or wait", text, cooling->vm, (long long)(cooling->until - now));
+	if (find_shared(table, address)) {
+		*ret_error = xasprintf("%s is shared by port forwards; delete them first "
+			"(eipctl forward list), or bind another address", text);
 		return -EBUSY;
 	}
+	err = check_available(table, config, address, vm, now, ret_error);
+	if (err)
+		return err;
 	give(&binding, vm);
 	append(table, &binding);
 	drop_cooldown(table, address);
@@ -195,6 +253,11 @@ int binding_unbind(struct binding_table *table, const struct config *config, uin
 	if (bound) {
 		take_back(table, config, (size_t)(bound - table->list), now);
 		return 1;
+	}
+	if (find_shared(table, address)) {
+		*ret_error = xasprintf("%s is not bound but shared by port forwards; "
+			"eipctl forward del takes them away", ip4_format(address, text));
+		return -EBUSY;
 	}
 	if (config_pool_contains(config, address))
 		return 0;
@@ -227,19 +290,49 @@ int binding_move(struct binding_table *table, const struct config *config, const
 	return 1;
 }
 
+/* Whom a name and MAC of the table mean in the plan; NULL: it left. */
+static const struct vm *follow_vm(const struct plan *plan, const char *name, const struct mac *mac)
+{
+	const struct vm *vm = plan_by_name(plan, name);
+
+	return vm ? vm : plan_by_mac(plan, mac);
+}
+
+static bool follow_forwards(struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < table->forward_count;) {
+		struct forward *forward = &table->forwards[i];
+		const struct vm *vm = follow_vm(plan, forward->vm, &forward->mac);
+
+		if (!vm) {
+			take_back_forward(table, config, i, now);
+			changed = true;
+			continue;
+		}
+		if (strcmp(vm->name, forward->vm) || !mac_equal(&vm->mac, &forward->mac)) {
+			snprintf(forward->vm, sizeof(forward->vm), "%s", vm->name);
+			forward->mac = vm->mac;
+			changed = true;
+		}
+		i++;
+	}
+	return changed;
+}
+
 bool binding_follow(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, struct binding **ret_lost, size_t *ret_lost_count)
 {
 	struct binding *lost = xcalloc(table->count, sizeof(*lost));
-	bool changed = false;
+	bool changed = follow_forwards(table, config, plan, now);
 	size_t count = 0;
 
 	for (size_t i = 0; i < table->count;) {
 		struct binding *binding = &table->list[i];
-		const struct vm *vm = plan_by_name(plan, binding->vm);
+		const struct vm *vm = follow_vm(plan, binding->vm, &binding->mac);
 
-		if (!vm)
-			vm = plan_by_mac(plan, &binding->mac);
 		if (!vm) {
 			lost[count++] = *binding;
 			take_back(table, config, i, now);
@@ -257,6 +350,248 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 	return changed;
 }
 
+/* --- forwards ----------------------------------------------------------------------------- */
+
+int forward_parse(const char *text, struct forward *ret_forward)
+{
+	struct forward forward = { 0 };
+	char copy[FORWARD_STRLEN], *ports, *protocol, *last;
+	uint32_t from, to;
+
+	if (strlen(text) >= sizeof(copy))
+		return -EINVAL;
+	strcpy(copy, text);
+	ports = strchr(copy, ':');
+	protocol = strchr(copy, '/');
+	if (!ports || !protocol || protocol < ports)
+		return -EINVAL;
+	*ports++ = *protocol++ = '\0';
+	last = strchr(ports, '-');
+	if (last)
+		*last++ = '\0';
+	if (ip4_parse(copy, &forward.address) || !ip4_is_host(forward.address) ||
+		number_parse(ports, 1, 65535, &from) ||
+		number_parse(last ? last : ports, from, 65535, &to))
+		return -EINVAL;
+	if (!strcmp(protocol, "tcp"))
+		forward.protocol = IPPROTO_TCP;
+	else if (!strcmp(protocol, "udp"))
+		forward.protocol = IPPROTO_UDP;
+	else
+		return -EINVAL;
+	forward.first = (uint16_t)from;
+	forward.last = (uint16_t)to;
+	*ret_forward = forward;
+	return 0;
+}
+
+char *forward_format(const struct forward *forward, char buf[static FORWARD_STRLEN])
+{
+	const char *protocol = forward->protocol == IPPROTO_UDP ? "udp" : "tcp";
+	char ip[IP4_STRLEN];
+
+	ip4_format(forward->address, ip);
+	if (forward->first == forward->last)
+		snprintf(buf, FORWARD_STRLEN, "%s:%u/%s", ip, forward->first, protocol);
+	else
+		snprintf(buf, FORWARD_STRLEN, "%s:%u-%u/%s", ip, forward->first, forward->last,
+			protocol);
+	return buf;
+}
+
+static bool same_ports(const struct forward *a, const struct forward *b)
+{
+	return a->address == b->address && a->protocol == b->protocol && a->first == b->first &&
+		a->last == b->last;
+}
+
+const struct forward *forward_find(const struct binding_table *table, const struct forward *wanted)
+{
+	for (size_t i = 0; i < table->forward_count; i++) {
+		if (same_ports(&table->forwards[i], wanted))
+			return &table->forwards[i];
+	}
+	return NULL;
+}
+
+static const struct forward *find_overlap(const struct binding_table *table,
+	const struct forward *wanted)
+{
+	for (size_t i = 0; i < table->forward_count; i++) {
+		const struct forward *there = &table->forwards[i];
+
+		if (there->address == wanted->address && there->protocol == wanted->protocol &&
+			there->first <= wanted->last && there->last >= wanted->first)
+			return there;
+	}
+	return NULL;
+}
+
+int forward_add(struct binding_table *table, const struct config *config, const struct plan *plan,
+	const struct forward *wanted, time_t now, char **ret_error)
+{
+	const struct forward *there = find_overlap(table, wanted);
+	const struct forward *shared = find_shared(table, wanted->address);
+	const struct binding *bound = binding_find(table, wanted->address);
+	char text[FORWARD_STRLEN], other[FORWARD_STRLEN];
+	struct forward forward = *wanted;
+	const struct vm *vm;
+	int err = find_vm(plan, wanted->vm, &vm, ret_error);
+
+	if (err)
+		return err;
+	forward_format(wanted, text);
+	if (wanted->first != wanted->last && wanted->to != wanted->first) {
+		*ret_error = xasprintf("%s: a range of ports keeps its numbers at the VM; leave :%u out",
+			text, wanted->to);
+		return -EINVAL;
+	}
+	if (there && same_ports(there, wanted) && !strcasecmp(there->vm, vm->name) &&
+		there->to == wanted->to && there->is_source == wanted->is_source)
+		return 0;
+	if (there) {
+		*ret_error = xasprintf("%s goes to %s already; eipctl forward del %s makes room",
+			forward_format(there, other), there->vm, other);
+		return -EBUSY;
+	}
+	if (bound) {
+		*ret_error = xasprintf("%s is bound to %s as a whole; unbind it first, or share another "
+			"address", ip4_format(wanted->address, text), bound->vm);
+		return -EBUSY;
+	}
+	err = shared ? 0 : check_available(table, config, wanted->address, vm, now, ret_error);
+	if (err)
+		return err;
+	snprintf(forward.vm, sizeof(forward.vm), "%s", vm->name);
+	forward.mac = vm->mac;
+	forward.label = shared ? shared->label : free_label(table);
+	table->forwards = xrealloc(table->forwards, table->forward_count + 1, sizeof(forward));
+	table->forwards[table->forward_count++] = forward;
+	drop_cooldown(table, forward.address);
+	return 1;
+}
+
+int forward_del(struct binding_table *table, const struct config *config,
+	const struct forward *wanted, time_t now, char **ret_error)
+{
+	const struct forward *there = forward_find(table, wanted);
+	const struct forward *overlap = find_overlap(table, wanted);
+	char text[FORWARD_STRLEN], other[FORWARD_STRLEN];
+
+	if (there) {
+		take_back_forward(table, config, (size_t)(there - table->forwards), now);
+		return 1;
+	}
+	if (!overlap)
+		return 0;
+	*ret_error = xasprintf("%s is a part of %s; delete that one", forward_format(wanted, text),
+		forward_format(overlap, other));
+	return -EINVAL;
+}
+
+/* --- all at once -------------------------------------------------------------------------- */
+
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t ua = *(const uint32_t *)a, ub = *(const uint32_t *)b;
+
+	return ua < ub ? -1 : ua > ub;
+}
+
+/* The addresses that nobody may be given, sorted: bound, shared, cooling down. */
+static uint32_t *taken_addresses(const struct binding_table *table, time_t now, size_t *ret_count)
+{
+	uint32_t *taken = xcalloc(table->count + table->forward_count + table->cooling_count,
+		sizeof(*taken));
+	size_t count = 0;
+
+	for (size_t i = 0; i < table->count; i++)
+		taken[count++] = table->list[i].address;
+	for (size_t i = 0; i < table->forward_count; i++)
+		taken[count++] = table->forwards[i].address;
+	for (size_t i = 0; i < table->cooling_count; i++) {
+		if (table->cooling[i].until > now)
+			taken[count++] = table->cooling[i].address;
+	}
+	qsort(taken, count, sizeof(*taken), compare_u32);
+	*ret_count = count;
+	return taken;
+}
+
+/* Goes through the pool in ascending order, leaving out what is taken. */
+struct pool_walk {
+	const struct config *config;
+	const uint32_t *taken;
+	size_t taken_count, range;
+	uint64_t next; /* 0: at the head of the range */
+};
+
+static uint32_t next_free(struct pool_walk *walk)
+{
+	for (; walk->range < walk->config->outer.pool_count; walk->range++, walk->next = 0) {
+		const struct ip4_range *range = &walk->config->outer.pool[walk->range];
+
+		if (!walk->next)
+			walk->next = range->first;
+		while (walk->next <= range->last) {
+			uint32_t address = (uint32_t)walk->next++;
+
+			if (!walk->taken_count || !bsearch(&address, walk->taken, walk->taken_count,
+							   sizeof(address), compare_u32))
+				return address;
+		}
+	}
+	return 0;
+}
+
+/* By the plan's index: the VM has a public address or a part of one. */
+static bool *served_vms(const struct binding_table *table, const struct plan *plan)
+{
+	bool *served = xcalloc(plan_count(plan), sizeof(*served));
+
+	for (size_t i = 0; i < table->count; i++) {
+		const struct vm *vm = plan_by_name(plan, table->list[i].vm);
+
+		if (vm)
+			served[plan_index(plan, vm)] = true;
+	}
+	for (size_t i = 0; i < table->forward_count; i++) {
+		const struct vm *vm = plan_by_name(plan, table->forwards[i].vm);
+
+		if (vm)
+			served[plan_index(plan, vm)] = true;
+	}
+	return served;
+}
+
+size_t binding_auto(struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now)
+{
+	struct pool_walk walk = { .config = config };
+	uint32_t *taken = taken_addresses(table, now, &walk.taken_count), address = 1;
+	bool *served = served_vms(table, plan);
+	unsigned label = free_label(table);
+	size_t count = 0;
+
+	walk.taken = taken;
+	for (size_t i = 0; i < plan_count(plan) && address; i++) {
+		struct binding binding = { .label = label };
+
+		if (served[i])
+			continue;
+		address = binding.address = next_free(&walk);
+		if (!address)
+			break;
+		give(&binding, plan_vm(plan, i));
+		append(table, &binding);
+		count++;
+		label = free_label(table);
+	}
+	free(served);
+	free(taken);
+	return count;
+}
+
 bool binding_cool(struct binding_table *table, time_t now)
 {
 	size_t before = table->cooling_count;
@@ -270,120 +605,7 @@ bool binding_cool(struct binding_table *table, time_t now)
 	return table->cooling_count != before;
 }
 
-/* --- the state file ----------------------------------------------------------------------- */
-
-#define FILE_HEADER "# eipd bindings, version 1"
-
-char *binding_format(const struct binding_table *table, const char *interface, size_t *ret_len)
-{
-	char ip[IP4_STRLEN], mac[MAC_STRLEN], *text = NULL;
-	FILE *out = open_memstream(&text, ret_len);
-
-	if (!out)
-		abort();
-	fputs(FILE_HEADER "; eipd writes it: edit it only while eipd is stopped\n", out);
-	for (size_t i = 0; i < table->count; i++) {
-		const struct binding *binding = &table->list[i];
-
-		fprintf(out, "bind %s %s %s %s:%u\n", ip4_format(binding->address, ip), binding->vm,
-			mac_format(&binding->mac, mac), interface, binding->label);
-	}
-	for (size_t i = 0; i < table->cooling_count; i++)
-		fprintf(out, "cooldown %s %s %lld\n", ip4_format(table->cooling[i].address, ip),
-			table->cooling[i].vm, (long long)table->cooling[i].until);
-	if (fclose(out))
-		abort();
-	return text;
-}
-
-static const char *parse_bind(struct binding_table *table, char *const *word)
-{
-	struct binding binding = { 0 };
-	const char *number = strrchr(word[4], ':');
-
-	if (ip4_parse(word[1], &binding.address) || !ip4_is_host(binding.address))
-		return "not a public address";
-	if (!plan_name_is_valid(word[2]))
-		return "not a VM's name";
-	if (mac_parse(word[3], &binding.mac))
-		return "not a MAC";
-	if (!number || number_parse(number + 1, 1, 10000000, &binding.label))
-		return "not a label";
-	if (binding_find(table, binding.address))
-		return "this address stands here twice";
-	snprintf(binding.vm, sizeof(binding.vm), "%s", word[2]);
-	append(table, &binding);
-	return NULL;
-}
-
-static const char *parse_cooldown(struct binding_table *table, char *const *word)
-{
-	struct cooldown cooldown = { 0 };
-	char *end;
-
-	if (ip4_parse(word[1], &cooldown.address) || !ip4_is_host(cooldown.address))
-		return "not a public address";
-	if (!plan_name_is_valid(word[2]))
-		return "not a VM's name";
-	errno = 0;
-	cooldown.until = (time_t)strtoll(word[3], &end, 10);
-	if (errno || *end || end == word[3])
-		return "not a time";
-	snprintf(cooldown.vm, sizeof(cooldown.vm), "%s", word[2]);
-	table->cooling = xrealloc(table->cooling, table->cooling_count + 1, sizeof(cooldown));
-	table->cooling[table->cooling_count++] = cooldown;
-	return NULL;
-}
-
-static const char *parse_line(struct binding_table *table, char *line)
-{
-	char *word[6] = { NULL }, *next = line;
-	size_t count = 0;
-
-	while (count < 6 && (word[count] = strsep(&next, " ")))
-		count++;
-	if (count == 5 && !strcmp(word[0], "bind"))
-		return parse_bind(table, word);
-	if (count == 4 && !strcmp(word[0], "cooldown"))
-		return parse_cooldown(table, word);
-	return "not understood; expected bind ADDRESS VM MAC LABEL, or cooldown ADDRESS VM TIME";
-}
-
-int binding_parse(const char *text, const char *file, struct binding_table *ret_table,
-	struct problems *problems)
-{
-	struct binding_table table = { 0 };
-	size_t problems_before = problems->count;
-	unsigned number = 0;
-
-	if (strncmp(text, FILE_HEADER, strlen(FILE_HEADER)))
-		problem_add(problems, file, 1, "not a file of bindings that this version knows; "
-			"expected \"%s\" first", FILE_HEADER);
-	while (*text && problems->count == problems_before) {
-		size_t len = strcspn(text, "\n");
-		char *line = xmemdup(text, len + 1);
-		const char *why = NULL;
-
-		line[len] = '\0';
-		number++;
-		if (text[len] != '\n')
-			why = "cut off";
-		else if (len && *line != '#')
-			why = parse_line(&table, line);
-		if (why)
-			problem_add(problems, file, number, "%s", why);
-		free(line);
-		text += len + (text[len] == '\n');
-	}
-	if (problems->count != problems_before) {
-		binding_table_done(&table);
-		return -EINVAL;
-	}
-	*ret_table = table;
-	return 0;
-}
-
-/* --- the mapping -------------------------------------------------------------------------- */
+/* --- what has to be in the kernel --------------------------------------------------------- */
 
 static int compare_addresses(const void *a, const void *b)
 {
@@ -392,13 +614,21 @@ static int compare_addresses(const void *a, const void *b)
 	return ma->address < mb->address ? -1 : ma->address > mb->address;
 }
 
-struct mapping *binding_map(const struct binding_table *table, const struct plan *plan,
-	size_t *ret_count)
+static int compare_ports(const void *a, const void *b)
 {
-	struct mapping *map = xcalloc(table->count, sizeof(*map));
-	bool *has_source = xcalloc(plan_count(plan), sizeof(*has_source));
-	size_t count = 0;
+	const struct port_mapping *pa = a, *pb = b;
 
+	if (pa->address != pb->address)
+		return pa->address < pb->address ? -1 : 1;
+	if (pa->protocol != pb->protocol)
+		return pa->protocol < pb->protocol ? -1 : 1;
+	return pa->first - pb->first;
+}
+
+/* has_source: by the plan's index, VMs that have a source address already. */
+static void map_bindings(const struct binding_table *table, const struct plan *plan,
+	bool *has_source, struct desired *desired)
+{
 	for (size_t i = 0; i < table->count; i++) {
 		const struct binding *binding = &table->list[i];
 		const struct vm *vm = plan_by_name(plan, binding->vm);
@@ -407,19 +637,71 @@ struct mapping *binding_map(const struct binding_table *table, const struct plan
 		if (!vm)
 			continue;
 		seen = &has_source[plan_index(plan, vm)];
-		map[count++] = (struct mapping){ .address = binding->address, .inner = vm->ip,
-			.label = binding->label, .is_source = !*seen };
+		desired->map[desired->count++] = (struct mapping){ .address = binding->address,
+			.inner = vm->ip, .label = binding->label, .is_source = !*seen };
 		*seen = true;
 	}
-	free(has_source);
-	qsort(map, count, sizeof(*map), compare_addresses);
-	*ret_count = count;
-	return map;
 }
 
-const struct mapping *mapping_by_address(const struct mapping *map, size_t count, uint32_t address)
+/* Forwards of an address mostly follow each other, so this looks from the end. */
+static bool is_mapped(const struct desired *desired, uint32_t address)
+{
+	for (size_t i = desired->count; i-- > 0;) {
+		if (desired->map[i].address == address)
+			return true;
+	}
+	return false;
+}
+
+static void map_forwards(const struct binding_table *table, const struct plan *plan,
+	bool *has_source, struct desired *desired)
+{
+	for (size_t i = 0; i < table->forward_count; i++) {
+		const struct forward *forward = &table->forwards[i];
+		const struct vm *vm = plan_by_name(plan, forward->vm);
+		bool *seen;
+
+		if (!vm)
+			continue;
+		seen = &has_source[plan_index(plan, vm)];
+		if (!is_mapped(desired, forward->address))
+			desired->map[desired->count++] = (struct mapping){
+				.address = forward->address, .label = forward->label };
+		desired->ports[desired->port_count++] = (struct port_mapping){
+			.address = forward->address, .inner = vm->ip, .protocol = forward->protocol,
+			.first = forward->first, .last = forward->last, .to = forward->to,
+			.is_source = forward->is_source && !*seen };
+		*seen = *seen || forward->is_source;
+	}
+}
+
+void desired_make(const struct binding_table *table, const struct plan *plan,
+	struct desired *ret_desired)
+{
+	bool *has_source = xcalloc(plan_count(plan), sizeof(*has_source));
+	struct desired desired = {
+		.map = xcalloc(table->count + table->forward_count, sizeof(*desired.map)),
+		.ports = xcalloc(table->forward_count, sizeof(*desired.ports)) };
+
+	map_bindings(table, plan, has_source, &desired);
+	map_forwards(table, plan, has_source, &desired);
+	free(has_source);
+	qsort(desired.map, desired.count, sizeof(*desired.map), compare_addresses);
+	qsort(desired.ports, desired.port_count, sizeof(*desired.ports), compare_ports);
+	*ret_desired = desired;
+}
+
+void desired_done(struct desired *desired)
+{
+	free(desired->map);
+	free(desired->ports);
+	*desired = (struct desired){ 0 };
+}
+
+const struct mapping *desired_find(const struct desired *desired, uint32_t address)
 {
 	struct mapping key = { .address = address };
 
-	return count ? bsearch(&key, map, count, sizeof(*map), compare_addresses) : NULL;
+	return desired->count ? bsearch(&key, desired->map, desired->count, sizeof(key),
+					compare_addresses) : NULL;
 }

@@ -16,6 +16,19 @@ struct binding {
 	unsigned label;   /* N of eth0:N, from 1 */
 	char vm[VM_NAME_MAX + 1];
 	struct mac mac;   /* the VM's when it was last in the plan: tells a new name from a new VM */
+	uint64_t bound;   /* when, on loop_now()'s clock; 0: before the start. Not in the state file */
+};
+
+/* A port, or a range of ports, of an address that several VMs share. */
+struct forward {
+	uint32_t address;
+	unsigned label;       /* the same for all forwards of an address */
+	uint8_t protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
+	uint16_t first, last; /* at the public address */
+	uint16_t to;          /* at the VM; a range keeps its numbers, so it is `first` then */
+	bool is_source;       /* the VM's own connections leave with the address, if it has no other */
+	char vm[VM_NAME_MAX + 1];
+	struct mac mac;
 };
 
 /* An address that nobody may have before `until`, but the VM that had it. */
@@ -28,8 +41,13 @@ struct cooldown {
 struct binding_table {
 	struct binding *list; /* in the order in which they were bound: a VM's first is its source */
 	size_t count;
+	struct forward *forwards;
+	size_t forward_count;
 	struct cooldown *cooling;
 	size_t cooling_count;
+	/* labels that others use on the interface; borrowed from whoever keeps the table */
+	const unsigned *foreign_labels;
+	size_t foreign_label_count;
 };
 
 void binding_table_done(struct binding_table *table);
@@ -53,6 +71,23 @@ int binding_unbind(struct binding_table *table, const struct config *config, uin
 int binding_move(struct binding_table *table, const struct config *config, const struct plan *plan,
 	uint32_t address, const char *vm, time_t now, char **ret_error);
 
+/* "ADDR:PORT/tcp", "ADDR:FIRST-LAST/udp". 0 or -EINVAL; only address, protocol, first and last. */
+int forward_parse(const char *text, struct forward *ret_forward);
+#define FORWARD_STRLEN (IP4_STRLEN + 16)
+char *forward_format(const struct forward *forward, char buf[static FORWARD_STRLEN]);
+/* The forward of just these ports; NULL: none. */
+const struct forward *forward_find(const struct binding_table *table, const struct forward *wanted);
+
+/* As binding_bind(). `wanted` has no label yet; its VM is named, its MAC not set. */
+int forward_add(struct binding_table *table, const struct config *config, const struct plan *plan,
+	const struct forward *wanted, time_t now, char **ret_error);
+int forward_del(struct binding_table *table, const struct config *config,
+	const struct forward *wanted, time_t now, char **ret_error);
+
+/* Gives each VM of the plan that has no address one of the pool, while there is one. How many. */
+size_t binding_auto(struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now);
+
 /*
  * A free address of the pool for the VM, at or above `from`; 0 if there is none. One that cools
  * down is free for the VM that had it last.
@@ -61,8 +96,9 @@ uint32_t binding_choose(const struct binding_table *table, const struct config *
 	const char *vm, uint32_t from, time_t now);
 
 /*
- * Follows a new plan: a VM with a new name keeps its addresses, one that left loses them. What was
- * taken back is copied to *ret_lost, which the caller frees. True if anything changed.
+ * Follows a new plan: a VM with a new name keeps its addresses, one that left loses them, and its
+ * forwards. What bindings were taken back is copied to *ret_lost, which the caller frees. True if
+ * anything changed.
  */
 bool binding_follow(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, struct binding **ret_lost, size_t *ret_lost_count);
@@ -70,21 +106,33 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 /* Forgets what has cooled down. True if anything changed. */
 bool binding_cool(struct binding_table *table, time_t now);
 
-/* The state file's text, which the caller frees; and back: 0, or -EINVAL and the problems. */
-char *binding_format(const struct binding_table *table, const char *interface, size_t *ret_len);
-int binding_parse(const char *text, const char *file, struct binding_table *ret_table,
-	struct problems *problems);
-
-/* A binding as it has to be in the kernel. */
+/* An address as it has to be in the kernel. */
 struct mapping {
-	uint32_t address, inner;
+	uint32_t address;
+	uint32_t inner; /* whom all of it goes to; 0: it is shared, see struct port_mapping */
 	unsigned label;
 	bool is_source; /* the VM's own connections leave with this address */
 };
 
-/* By ascending address; bindings of VMs that are not in the plan are left out. Caller frees. */
-struct mapping *binding_map(const struct binding_table *table, const struct plan *plan,
-	size_t *ret_count);
-const struct mapping *mapping_by_address(const struct mapping *map, size_t count, uint32_t address);
+struct port_mapping {
+	uint32_t address, inner;
+	uint8_t protocol;
+	uint16_t first, last, to;
+	bool is_source;
+};
+
+/* All that has to be in the kernel. */
+struct desired {
+	struct mapping *map;        /* by ascending address */
+	size_t count;
+	struct port_mapping *ports; /* by ascending address, protocol, port */
+	size_t port_count;
+};
+
+/* What belongs to VMs that are not in the plan is left out. */
+void desired_make(const struct binding_table *table, const struct plan *plan,
+	struct desired *ret_desired);
+void desired_done(struct desired *desired);
+const struct mapping *desired_find(const struct desired *desired, uint32_t address);
 
 #endif

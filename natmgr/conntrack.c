@@ -54,6 +54,21 @@ static bool read_tuple(struct nlattr *tuple, uint32_t *ret_source, uint32_t *ret
 	return true;
 }
 
+static void read_ports(struct nlattr *tuple, struct flow *flow)
+{
+	struct nlattr *parts[CTA_TUPLE_MAX + 1], *proto[CTA_PROTO_MAX + 1];
+
+	flow->protocol = 0;
+	flow->destination_port = 0;
+	if (nla_parse_nested(parts, CTA_TUPLE_MAX, tuple, NULL) || !parts[CTA_TUPLE_PROTO] ||
+		nla_parse_nested(proto, CTA_PROTO_MAX, parts[CTA_TUPLE_PROTO], NULL))
+		return;
+	if (proto[CTA_PROTO_NUM] && nla_len(proto[CTA_PROTO_NUM]) == 1)
+		flow->protocol = nla_get_u8(proto[CTA_PROTO_NUM]);
+	if (proto[CTA_PROTO_DST_PORT] && nla_len(proto[CTA_PROTO_DST_PORT]) == 2)
+		flow->destination_port = ntohs(nla_get_u16(proto[CTA_PROTO_DST_PORT]));
+}
+
 static void doom(struct doomed *doomed, struct nlattr *const *attrs)
 {
 	static const int kept[] = { CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID };
@@ -84,6 +99,7 @@ static void take_flow(void *ctx, const struct nlmsghdr *header)
 		!read_tuple(attrs[CTA_TUPLE_ORIG], &flow.source, &flow.destination) ||
 		!read_tuple(attrs[CTA_TUPLE_REPLY], &flow.reply_source, &flow.reply_destination))
 		return;
+	read_ports(attrs[CTA_TUPLE_ORIG], &flow);
 	if (walk->each)
 		walk->each(walk->ctx, &flow);
 	if (walk->stale && walk->stale(walk->ctx, &flow))

@@ -11,13 +11,17 @@
 
 #include "common/config.h"
 #include "common/control.h"
+#include "common/events.h"
 #include "common/plan.h"
+
+#include <stdio.h>
 
 struct natmgr;
 
 struct natmgr_setup {
 	struct loop *loop;
 	struct control *control;
+	struct events *events;
 	const struct config *config; /* these must outlive the manager */
 	const struct plan *plan;     /* until natmgr_replan() */
 	struct ip4_prefix inner;     /* the bridge's address and network */
@@ -44,8 +48,20 @@ void natmgr_links_changed(struct natmgr *natmgr);
 /* Takes everything of ours out of the kernel; the state file keeps it. 0 or -errno, *ret_error. */
 int natmgr_remove(struct natmgr *natmgr, char **ret_error);
 
+/* The VM was just given its inner address: it is on the bridge. */
+void natmgr_vm_came(struct natmgr *natmgr);
+
+/*
+ * reclaim-after: takes the addresses of VMs that had no lease for so long. away(ctx, vm): for how
+ * many seconds the VM has had none; 0: it has one.
+ */
+void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
+	void *ctx);
+
 /* The section "nat" of `eipctl status`; the caller owns it. */
 json_t *natmgr_status(const struct natmgr *natmgr);
+/* The same as Prometheus metrics (text format 0.0.4). */
+void natmgr_metrics(const struct natmgr *natmgr, FILE *out);
 /* Adds "public" and "isolated" to the object of a VM. */
 void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object);
 

@@ -46,27 +46,51 @@ static int compare_u32(const void *a, const void *b)
 	return ua < ub ? -1 : ua > ub;
 }
 
+/* Who should answer a flow to a shared address; the address itself where no port of it matches. */
+static uint32_t shared_inner(const struct desired *desired, const struct flow *flow)
+{
+	for (size_t i = 0; i < desired->port_count; i++) {
+		const struct port_mapping *port = &desired->ports[i];
+
+		if (port->address == flow->destination && port->protocol == flow->protocol &&
+			flow->destination_port >= port->first && flow->destination_port <= port->last)
+			return port->inner;
+	}
+	return flow->destination;
+}
+
+/* Whose connections may leave with a shared address: the VM's that it is the source of. */
+static bool shared_source(const struct desired *desired, const struct flow *flow)
+{
+	for (size_t i = 0; i < desired->port_count; i++) {
+		if (desired->ports[i].address == flow->reply_destination &&
+			desired->ports[i].inner == flow->source && desired->ports[i].is_source)
+			return true;
+	}
+	return false;
+}
+
 bool flow_is_stale(void *ctx, const struct flow *flow)
 {
 	const struct flow_judge *judge = ctx;
-	const struct mapping *to = mapping_by_address(judge->map, judge->count, flow->destination);
-	const struct mapping *from = mapping_by_address(judge->map, judge->count,
-		flow->reply_destination);
+	const struct mapping *to = desired_find(judge->desired, flow->destination);
+	const struct mapping *from = desired_find(judge->desired, flow->reply_destination);
+	bool from_host = flow->source == flow->reply_destination;
 
 	/* towards a public address: only its VM may answer */
-	if (to && flow->reply_source != to->inner)
+	if (to && flow->reply_source != (to->inner ? to->inner : shared_inner(judge->desired, flow)))
 		return true;
 	if (!to && config_pool_contains(judge->config, flow->destination) &&
 		flow->reply_source != flow->destination)
 		return true;
 	/* from behind a public address: only its VM may be there (or the host with that address) */
-	if (from && flow->source != from->inner && flow->source != flow->reply_destination)
+	if (from && !from_host && (from->inner ? flow->source != from->inner
+					       : !shared_source(judge->desired, flow)))
 		return true;
-	if (!from && config_pool_contains(judge->config, flow->reply_destination) &&
-		flow->source != flow->reply_destination)
+	if (!from && !from_host && config_pool_contains(judge->config, flow->reply_destination))
 		return true;
 	/* begun before the VM had a public address, and leaving without one ever since */
-	return judge->new_source_count && flow->reply_destination == flow->source &&
+	return judge->new_source_count && from_host &&
 		!ip4_prefix_contains(&judge->inner, flow->destination) &&
 		bsearch(&flow->source, judge->new_sources, judge->new_source_count,
 			sizeof(*judge->new_sources), compare_u32);
@@ -92,8 +116,7 @@ static uint32_t *new_sources(const struct edit *edits, size_t count, size_t *ret
 
 struct run {
 	struct reconcile *reconcile;
-	const struct mapping *map;
-	size_t count;
+	const struct desired *desired;
 	struct reconcile_report *report;
 	unsigned outer_index; /* 0: missing */
 	struct edit *edits;
@@ -122,8 +145,7 @@ static int read_addresses(struct run *run)
 	}
 	run->outer_index = link.index;
 	address_diff_done(&run->report->addresses);
-	address_compare(reconcile->config, have, count, run->map, run->count,
-		&run->report->addresses);
+	address_compare(reconcile->config, have, count, run->desired, &run->report->addresses);
 	free(have);
 	return 0;
 }
@@ -191,7 +213,7 @@ static void build(const struct run *run, enum reconcile_scope scope, struct rule
 	if (scope == RECONCILE_REMOVE)
 		ruleset_empty(ret_want);
 	else
-		ruleset_build(run->map, run->count, &settings, ret_want);
+		ruleset_build(run->desired, &settings, ret_want);
 }
 
 /* One session with the table: the addresses that go, and the rules. */
@@ -219,7 +241,7 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 static void forget_flows(struct run *run)
 {
 	struct flow_judge judge = { .config = run->reconcile->config,
-		.inner = run->reconcile->inner, .map = run->map, .count = run->count };
+		.inner = run->reconcile->inner, .desired = run->desired };
 	uint32_t *sources = new_sources(run->edits, run->edit_count, &judge.new_source_count);
 
 	judge.new_sources = sources;
@@ -228,11 +250,11 @@ static void forget_flows(struct run *run)
 	free(sources);
 }
 
-int reconcile_run(struct reconcile *reconcile, const struct mapping *map, size_t count,
+int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	enum reconcile_scope scope, struct reconcile_report *ret_report,
 	char error[static BACKEND_ERROR_SIZE])
 {
-	struct run run = { .reconcile = reconcile, .map = map, .count = count, .report = ret_report,
+	struct run run = { .reconcile = reconcile, .desired = desired, .report = ret_report,
 		.error = error };
 	int err;
 
@@ -262,16 +284,30 @@ size_t reconcile_repairs(const struct reconcile_report *report)
 		report->forwarding_enabled;
 }
 
-bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct mapping *map,
-	size_t count)
+bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct desired *desired)
 {
 	char error[BACKEND_ERROR_SIZE];
 	struct reconcile_report report = { 0 };
-	struct run run = { .reconcile = reconcile, .map = map, .count = count, .report = &report,
+	struct run run = { .reconcile = reconcile, .desired = desired, .report = &report,
 		.error = error };
 	bool right = !read_addresses(&run) && !report.addresses.remove_count &&
 		!report.addresses.add_count;
 
 	reconcile_report_done(&report);
 	return right;
+}
+
+unsigned *reconcile_foreign_labels(struct reconcile *reconcile, const struct desired *desired,
+	size_t *ret_count)
+{
+	struct netlink_addr *have = NULL;
+	struct netlink_link link;
+	unsigned *labels;
+	size_t count = 0;
+
+	if (!netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link))
+		(void)netlink_addr_list(reconcile->route, link.index, &have, &count);
+	labels = address_foreign_labels(reconcile->config, have, count, desired, ret_count);
+	free(have);
+	return labels;
 }

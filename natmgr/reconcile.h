@@ -36,14 +36,14 @@ struct reconcile_report {
 enum reconcile_scope {
 	RECONCILE_CHANGES, /* flows are looked at if anything else changed */
 	RECONCILE_ALL,     /* flows are looked at in any case: at start */
-	RECONCILE_REMOVE,  /* the map must be empty, and our chains go as well: at exit */
+	RECONCILE_REMOVE,  /* nothing must be desired, and our chains go as well: at exit */
 };
 
 /*
  * 0; -EAGAIN: another program holds the lock or changed the table in between, try later; or -errno;
  * both with a sentence in error. The report is filled in any case; the caller calls reconcile_report_done().
  */
-int reconcile_run(struct reconcile *reconcile, const struct mapping *map, size_t count,
+int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	enum reconcile_scope scope, struct reconcile_report *ret_report,
 	char error[static BACKEND_ERROR_SIZE]);
 void reconcile_report_done(struct reconcile_report *report);
@@ -51,15 +51,17 @@ void reconcile_report_done(struct reconcile_report *report);
 size_t reconcile_repairs(const struct reconcile_report *report);
 
 /* The addresses of the interface are as they should be; asks the kernel only for them. */
-bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct mapping *map,
-	size_t count);
+bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct desired *desired);
 
-/* The flow's mapping is not the one that the bindings say. Pure; for the tests. */
+/* The labels of the outer interface that others use; none where they cannot be read. */
+unsigned *reconcile_foreign_labels(struct reconcile *reconcile, const struct desired *desired,
+	size_t *ret_count);
+
+/* Whether a flow's mapping is not the one that is desired. Pure. */
 struct flow_judge {
 	const struct config *config;
 	struct ip4_prefix inner;
-	const struct mapping *map;
-	size_t count;
+	const struct desired *desired;
 	const uint32_t *new_sources; /* inner addresses that got a source address just now, sorted */
 	size_t new_source_count;
 };

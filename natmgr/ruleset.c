@@ -5,6 +5,7 @@
  */
 #include "natmgr/ruleset.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,23 +62,34 @@ bool rule_equal(const struct rule *a, const struct rule *b)
 		a->source.addr == b->source.addr && a->source.len == b->source.len &&
 		a->destination.addr == b->destination.addr &&
 		a->destination.len == b->destination.len && !strcmp(a->out, b->out) &&
-		a->only_dnatted == b->only_dnatted && a->to == b->to;
+		a->only_dnatted == b->only_dnatted && a->protocol == b->protocol &&
+		a->first == b->first && a->last == b->last && a->to == b->to &&
+		a->to_port == b->to_port;
 }
 
 char *rule_format(const struct rule *rule)
 {
 	char source[IP4_PREFIX_STRLEN], destination[IP4_PREFIX_STRLEN], to[IP4_STRLEN];
+	const char *protocol = rule->protocol == IPPROTO_UDP ? "udp" : "tcp";
+	char ports[48] = "", to_port[8] = "";
 
 	if (rule->action == RULE_OTHER)
 		return xstrdup("(not one of ours)");
-	return xasprintf("%s%s%s%s%s%s%s -j %s %s", rule->source.len ? " -s " : "",
+	if (rule->protocol && rule->first == rule->last)
+		snprintf(ports, sizeof(ports), " -p %s -m %s --dport %u", protocol, protocol, rule->first);
+	else if (rule->protocol)
+		snprintf(ports, sizeof(ports), " -p %s -m %s --dport %u:%u", protocol, protocol,
+			rule->first, rule->last);
+	if (rule->to_port)
+		snprintf(to_port, sizeof(to_port), ":%u", rule->to_port);
+	return xasprintf("%s%s%s%s%s%s%s%s -j %s %s%s", rule->source.len ? " -s " : "",
 		rule->source.len ? ip4_prefix_format(&rule->source, source) : "",
 		rule->destination.len ? " -d " : "",
 		rule->destination.len ? ip4_prefix_format(&rule->destination, destination) : "",
-		*rule->out ? " -o " : "", rule->out,
+		*rule->out ? " -o " : "", rule->out, ports,
 		rule->only_dnatted ? " -m conntrack --ctstate DNAT" : "",
 		rule->action == RULE_DNAT ? "DNAT --to-destination" : "SNAT --to-source",
-		ip4_format(rule->to, to));
+		ip4_format(rule->to, to), to_port);
 }
 
 /* --- what is wanted ----------------------------------------------------------------------- */
@@ -85,13 +97,6 @@ char *rule_format(const struct rule *rule)
 static struct ip4_prefix host(uint32_t ip)
 {
 	return (struct ip4_prefix){ .addr = ip, .len = 32 };
-}
-
-static int compare_inner(const void *a, const void *b)
-{
-	const struct mapping *ma = a, *mb = b;
-
-	return ma->inner < mb->inner ? -1 : ma->inner > mb->inner;
 }
 
 /* -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ */
@@ -104,18 +109,49 @@ static struct rule snat(struct ip4_prefix source, const char *out, bool only_dna
 	return rule;
 }
 
-static void build_postrouting(struct chain *chain, const struct mapping *map, size_t count,
+/* Whose connections leave with which address. */
+struct source {
+	uint32_t inner, address;
+};
+
+static int compare_sources(const void *a, const void *b)
+{
+	const struct source *sa = a, *sb = b;
+
+	return sa->inner < sb->inner ? -1 : sa->inner > sb->inner;
+}
+
+static struct source *collect_sources(const struct desired *desired, size_t *ret_count)
+{
+	struct source *sources = xcalloc(desired->count + desired->port_count, sizeof(*sources));
+	size_t count = 0;
+
+	for (size_t i = 0; i < desired->count; i++) {
+		if (desired->map[i].is_source)
+			sources[count++] = (struct source){ desired->map[i].inner,
+				desired->map[i].address };
+	}
+	for (size_t i = 0; i < desired->port_count; i++) {
+		if (desired->ports[i].is_source)
+			sources[count++] = (struct source){ desired->ports[i].inner,
+				desired->ports[i].address };
+	}
+	/* in the order of the inner addresses, as they are matched */
+	qsort(sources, count, sizeof(*sources), compare_sources);
+	*ret_count = count;
+	return sources;
+}
+
+static void build_postrouting(struct chain *chain, const struct desired *desired,
 	const struct ruleset_settings *settings)
 {
-	struct mapping *sources = xmemdup(map, count * sizeof(*map));
 	struct ip4_prefix network = { ip4_prefix_network(&settings->inner), settings->inner.len };
+	struct source *sources;
 	struct rule rule;
+	size_t count;
 
-	/* in the order of the inner addresses, as they are matched */
-	qsort(sources, count, sizeof(*sources), compare_inner);
+	sources = collect_sources(desired, &count);
 	for (size_t i = 0; i < count; i++) {
-		if (!sources[i].is_source)
-			continue;
 		/* always with -o: with bridge-nf-call-iptables=1 bridged frames pass here as well */
 		rule = snat(host(sources[i].inner), settings->outer, false, sources[i].address);
 		chain_add_rule(chain, &rule);
@@ -125,7 +161,7 @@ static void build_postrouting(struct chain *chain, const struct mapping *map, si
 		rule = snat(host(sources[i].inner), settings->bridge, true, sources[i].address);
 		chain_add_rule(chain, &rule);
 	}
-	if (settings->hairpin && count) {
+	if (settings->hairpin && desired->count) {
 		/* callers that have no public address of their own */
 		rule = snat(network, settings->bridge, true, settings->inner.addr);
 		chain_add_rule(chain, &rule);
@@ -133,28 +169,36 @@ static void build_postrouting(struct chain *chain, const struct mapping *map, si
 	free(sources);
 }
 
-void ruleset_build(const struct mapping *map, size_t count, const struct ruleset_settings *settings,
+static void build_dnat(struct chain *chain, const struct desired *desired)
+{
+	for (size_t i = 0; i < desired->count; i++) {
+		struct rule rule = { .destination = host(desired->map[i].address),
+			.action = RULE_DNAT, .to = desired->map[i].inner };
+
+		/* of a shared address, only its ports go anywhere */
+		if (desired->map[i].inner)
+			chain_add_rule(chain, &rule);
+	}
+	for (size_t i = 0; i < desired->port_count; i++) {
+		const struct port_mapping *port = &desired->ports[i];
+		struct rule rule = { .destination = host(port->address), .protocol = port->protocol,
+			.first = port->first, .last = port->last, .action = RULE_DNAT, .to = port->inner,
+			.to_port = port->to == port->first ? 0 : port->to };
+
+		chain_add_rule(chain, &rule);
+	}
+}
+
+void ruleset_build(const struct desired *desired, const struct ruleset_settings *settings,
 	struct ruleset *ret_ruleset)
 {
-	static const struct {
-		const char *chain, *builtin;
-	} dnat_chains[] = { { PREROUTING, "PREROUTING" }, { OUTPUT, "OUTPUT" } };
-
 	*ret_ruleset = (struct ruleset){ 0 };
-	for (size_t c = 0; c < sizeof(dnat_chains) / sizeof(*dnat_chains); c++) {
-		struct chain *chain = ruleset_add_chain(ret_ruleset, dnat_chains[c].chain,
-			dnat_chains[c].builtin);
-
-		chain->jumps = 1;
-		for (size_t i = 0; i < count; i++) {
-			struct rule rule = { .destination = host(map[i].address), .action = RULE_DNAT,
-				.to = map[i].inner };
-
-			chain_add_rule(chain, &rule);
-		}
-	}
+	ruleset_add_chain(ret_ruleset, PREROUTING, "PREROUTING")->jumps = 1;
+	build_dnat(ruleset_find_chain(ret_ruleset, PREROUTING), desired);
+	ruleset_add_chain(ret_ruleset, OUTPUT, "OUTPUT")->jumps = 1;
+	build_dnat(ruleset_find_chain(ret_ruleset, OUTPUT), desired);
 	ruleset_add_chain(ret_ruleset, POSTROUTING, "POSTROUTING")->jumps = 1;
-	build_postrouting(ruleset_find_chain(ret_ruleset, POSTROUTING), map, count, settings);
+	build_postrouting(ruleset_find_chain(ret_ruleset, POSTROUTING), desired, settings);
 }
 
 void ruleset_empty(struct ruleset *ret_ruleset)
@@ -192,7 +236,11 @@ static int compare_rules(const struct rule *a, const struct rule *b)
 	COMPARE(destination.addr);
 	COMPARE(destination.len);
 	COMPARE(only_dnatted);
+	COMPARE(protocol);
+	COMPARE(first);
+	COMPARE(last);
 	COMPARE(to);
+	COMPARE(to_port);
 #undef COMPARE
 	return strcmp(a->out, b->out);
 }

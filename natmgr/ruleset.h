@@ -7,6 +7,11 @@
  *   OUTPUT      -> EIPD-OUTPUT       the same, for connections of the host itself
  *   POSTROUTING -> EIPD-POSTROUTING  -s INNER/32 -o eth0 -j SNAT --to-source PUBLIC
  *
+ *   and for a port or a range of ports of an address that is shared:
+ *
+ *                                    -d PUBLIC/32 -p tcp -m tcp --dport 80 -j DNAT
+ *                                    --to-destination INNER:8080
+ *
  * and with hairpin, for connections from inside to a public address:
  *
  *                  EIPD-POSTROUTING  -s INNER/32 -o br0 -m conntrack --ctstate DNAT
@@ -35,8 +40,11 @@ struct rule {
 	struct ip4_prefix source, destination;
 	char out[IFNAMSIZ];  /* "": any */
 	bool only_dnatted;   /* -m conntrack --ctstate DNAT */
+	uint8_t protocol;    /* IPPROTO_TCP or IPPROTO_UDP; 0: any */
+	uint16_t first, last; /* destination ports, with a protocol */
 	enum rule_action action;
 	uint32_t to;
+	uint16_t to_port;    /* 0: as it is */
 };
 
 struct chain {
@@ -60,7 +68,7 @@ struct ruleset_settings {
 };
 
 /* What the kernel should have. The caller calls ruleset_done(). */
-void ruleset_build(const struct mapping *map, size_t count, const struct ruleset_settings *settings,
+void ruleset_build(const struct desired *desired, const struct ruleset_settings *settings,
 	struct ruleset *ret_ruleset);
 /* What it should have when we are gone: nothing. */
 void ruleset_empty(struct ruleset *ret_ruleset);

@@ -1,0 +1,649 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * command owns the words of the NAT commands and of their answers. It must not decide who may have
+ * what, which is binding's, nor touch the kernel.
+ */
+#include "natmgr/command.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+
+/* An address that somebody else answered for is not chosen again for so long. */
+#define CONFLICT_MS 600000
+
+enum verb { VERB_BIND, VERB_UNBIND, VERB_MOVE, VERB_FORWARD_ADD, VERB_FORWARD_DEL, VERB_RECLAIM };
+
+/* A command on its way. */
+struct order {
+	struct keeper_change change; /* first: the keeper hands it back */
+	struct commands *commands;
+	struct control_request *request; /* NULL: nobody waits */
+	enum verb verb;
+	char vm[VM_NAME_MAX + 1];
+	uint32_t address;
+	bool chosen;                     /* by us, not by the caller */
+	struct forward forward;
+	TAILQ_ENTRY(order) link;         /* while the wire is asked */
+};
+
+struct conflict {
+	uint32_t address;
+	struct mac mac;
+	uint64_t until;
+};
+
+struct commands {
+	const struct config *config;
+	struct keeper *keeper;
+	struct events *events;
+	TAILQ_HEAD(order_list, order) asking; /* the wire, or waiting for the keeper */
+	struct conflict *conflicts;
+	size_t conflict_count;
+};
+
+/* --- answers ------------------------------------------------------------------------------ */
+
+static json_t *label_json(const struct commands *commands, unsigned label)
+{
+	return json_sprintf("%s:%u", commands->config->outer.interface, label);
+}
+
+static json_t *describe_binding(const struct commands *commands, const struct binding *binding,
+	bool changed)
+{
+	const struct vm *vm = plan_by_name(keeper_plan(commands->keeper), binding->vm);
+	char address[IP4_STRLEN], ip[IP4_STRLEN] = "";
+
+	if (vm)
+		ip4_format(vm->ip, ip);
+	return json_pack("{s:s, s:s, s:s, s:o, s:b}", "address", ip4_format(binding->address, address),
+		"vm", binding->vm, "ip", ip, "label", label_json(commands, binding->label), "changed",
+		changed);
+}
+
+static json_t *describe_forward(const struct commands *commands, const struct forward *forward)
+{
+	char address[IP4_STRLEN], text[FORWARD_STRLEN];
+
+	return json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:b, s:o}", "forward",
+		forward_format(forward, text), "address", ip4_format(forward->address, address),
+		"protocol", forward->protocol == IPPROTO_TCP ? "tcp" : "udp", "port", forward->first,
+		"last", forward->last, "vm", forward->vm, "to", forward->to, "source",
+		forward->is_source, "label", label_json(commands, forward->label));
+}
+
+static json_t *describe_outcome(const struct order *order, int result)
+{
+	const struct binding_table *table = keeper_table(order->commands->keeper);
+	const struct binding *binding = binding_find(table, order->address);
+	const struct forward *forward = forward_find(table, &order->forward);
+	char text[FORWARD_STRLEN];
+	json_t *object;
+
+	if ((order->verb == VERB_BIND || order->verb == VERB_MOVE) && binding)
+		return describe_binding(order->commands, binding, result);
+	if (order->verb == VERB_FORWARD_ADD && forward) {
+		object = describe_forward(order->commands, forward);
+		json_object_set_new(object, "changed", json_boolean(result));
+		return object;
+	}
+	if (order->verb == VERB_FORWARD_ADD || order->verb == VERB_FORWARD_DEL)
+		return json_pack("{s:s, s:b}", "forward", forward_format(&order->forward, text),
+			"changed", result);
+	return json_pack("{s:s, s:b}", "address", ip4_format(order->address, text), "changed", result);
+}
+
+static void tell(const struct order *order)
+{
+	static const char *const words[] = { [VERB_BIND] = "bind", [VERB_UNBIND] = "unbind",
+		[VERB_MOVE] = "move", [VERB_FORWARD_ADD] = "forward-add",
+		[VERB_FORWARD_DEL] = "forward-del", [VERB_RECLAIM] = "reclaim" };
+	bool is_forward = order->verb == VERB_FORWARD_ADD || order->verb == VERB_FORWARD_DEL;
+	char text[FORWARD_STRLEN];
+	json_t *details;
+
+	if (is_forward)
+		forward_format(&order->forward, text);
+	else
+		ip4_format(order->address, text);
+	log_info("nat: %s %s%s%s", words[order->verb], text, *order->vm ? " " : "", order->vm);
+	details = json_pack("{s:s}", is_forward ? "forward" : "address", text);
+	if (*order->vm)
+		json_object_set_new(details, "vm", json_string(order->vm));
+	events_post(order->commands->events, words[order->verb], details);
+}
+
+static void finish(struct order *order, int result, const char *error)
+{
+	if (result > 0)
+		tell(order);
+	if (order->request && result >= 0)
+		control_reply(order->request, describe_outcome(order, result));
+	else if (order->request)
+		control_refuse(order->request, NULL, "%s", error);
+	free(order);
+}
+
+/* --- orders ------------------------------------------------------------------------------- */
+
+static int bind_now(const struct order *order, struct binding_table *table, char **ret_error)
+{
+	int result = binding_bind(table, order->commands->config, keeper_plan(order->commands->keeper),
+		order->vm, order->address, time(NULL), ret_error);
+
+	if (result > 0)
+		binding_find(table, order->address)->bound = loop_now();
+	return result;
+}
+
+static int apply(struct keeper_change *change, struct binding_table *table, char **ret_error)
+{
+	const struct order *order = (const struct order *)change;
+	const struct config *config = order->commands->config;
+	const struct plan *plan = keeper_plan(order->commands->keeper);
+	time_t now = time(NULL);
+
+	switch (order->verb) {
+	case VERB_BIND:
+		return bind_now(order, table, ret_error);
+	case VERB_UNBIND:
+	case VERB_RECLAIM:
+		return binding_unbind(table, config, order->address, now, ret_error);
+	case VERB_MOVE:
+		return binding_move(table, config, plan, order->address, order->vm, now, ret_error);
+	case VERB_FORWARD_ADD:
+		return forward_add(table, config, plan, &order->forward, now, ret_error);
+	case VERB_FORWARD_DEL:
+		return forward_del(table, config, &order->forward, now, ret_error);
+	}
+	return 0;
+}
+
+static void done(struct keeper_change *change, int result, const char *error)
+{
+	struct order *order = (struct order *)change;
+
+	TAILQ_REMOVE(&order->commands->asking, order, link);
+	finish(order, result, error);
+}
+
+static struct order *order_new(struct commands *commands, struct control_request *request,
+	enum verb verb)
+{
+	struct order *order = xcalloc(1, sizeof(*order));
+
+	order->change = (struct keeper_change){ .apply = apply, .done = done };
+	order->commands = commands;
+	order->request = request;
+	order->verb = verb;
+	return order;
+}
+
+static void refuse(struct order *order, int err, char *error)
+{
+	finish(order, err, error);
+	free(error);
+}
+
+static void submit(struct order *order)
+{
+	TAILQ_INSERT_TAIL(&order->commands->asking, order, link);
+	keeper_submit(order->commands->keeper, &order->change);
+}
+
+/* --- the wire ----------------------------------------------------------------------------- */
+
+static const struct conflict *find_conflict(const struct commands *commands, uint32_t address)
+{
+	for (size_t i = 0; i < commands->conflict_count; i++) {
+		if (commands->conflicts[i].address == address &&
+			commands->conflicts[i].until > loop_now())
+			return &commands->conflicts[i];
+	}
+	return NULL;
+}
+
+static void clear_conflict(struct commands *commands, uint32_t address)
+{
+	for (size_t i = 0; i < commands->conflict_count; i++) {
+		if (commands->conflicts[i].address == address)
+			commands->conflicts[i--] = commands->conflicts[--commands->conflict_count];
+	}
+}
+
+static void note_conflict(struct commands *commands, uint32_t address, const struct mac *mac)
+{
+	char text[IP4_STRLEN], owner[MAC_STRLEN];
+
+	log_warning("nat: %s is used on %s by %s", ip4_format(address, text),
+		commands->config->outer.interface, mac_format(mac, owner));
+	events_post(commands->events, "conflict", json_pack("{s:s, s:s}", "address", text, "mac", owner));
+	clear_conflict(commands, address);
+	commands->conflicts = xrealloc(commands->conflicts, commands->conflict_count + 1,
+		sizeof(*commands->conflicts));
+	commands->conflicts[commands->conflict_count++] =
+		(struct conflict){ address, *mac, loop_now() + CONFLICT_MS };
+}
+
+/* Somebody is about to bind it. */
+static bool is_asked_for(const struct commands *commands, uint32_t address)
+{
+	const struct order *order;
+
+	TAILQ_FOREACH(order, &commands->asking, link) {
+		if (order->verb == VERB_BIND && order->address == address)
+			return true;
+	}
+	return false;
+}
+
+/* An address for a bind that names none; 0: none is left. */
+static uint32_t choose(const struct commands *commands, const char *vm)
+{
+	const struct binding_table *table = keeper_table(commands->keeper);
+	uint32_t address = binding_choose(table, commands->config, vm, 0, time(NULL));
+
+	while (address && (find_conflict(commands, address) || is_asked_for(commands, address)))
+		address = binding_choose(table, commands->config, vm, address + 1, time(NULL));
+	return address;
+}
+
+static void refuse_full(struct order *order)
+{
+	refuse(order, -ENOSPC, xasprintf("the pool has no free address for %s; eipctl ip list shows who "
+		"has them, [outer] pool in %s names them", order->vm, order->commands->config->path));
+}
+
+static void ask_or_submit(struct order *order);
+
+static void answered(void *ctx, const struct mac *mac)
+{
+	struct order *order = ctx;
+	struct commands *commands = order->commands;
+	char address[IP4_STRLEN], owner[MAC_STRLEN];
+
+	TAILQ_REMOVE(&commands->asking, order, link);
+	if (!mac) {
+		clear_conflict(commands, order->address);
+		submit(order);
+		return;
+	}
+	note_conflict(commands, order->address, mac);
+	if (!order->chosen) {
+		refuse(order, -EADDRINUSE, xasprintf("%s is in use on %s by %s; free it there or take "
+			"another address", ip4_format(order->address, address),
+			commands->config->outer.interface, mac_format(mac, owner)));
+		return;
+	}
+	order->address = choose(commands, order->vm);
+	if (order->address)
+		ask_or_submit(order);
+	else
+		refuse_full(order);
+}
+
+/* What is on the interface already, the wire need not be asked for. */
+static bool is_ours(const struct commands *commands, uint32_t address)
+{
+	const struct binding_table *table = keeper_table(commands->keeper);
+
+	if (binding_find(table, address))
+		return true;
+	for (size_t i = 0; i < table->forward_count; i++) {
+		if (table->forwards[i].address == address)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What cannot be is refused before anybody on the wire is asked; it is looked at again when the
+ * answer is there.
+ */
+static void ask_or_submit(struct order *order)
+{
+	struct commands *commands = order->commands;
+	struct binding_table trial;
+	char *error = NULL;
+	int err;
+
+	if (!commands->config->outer.probe || is_ours(commands, order->address)) {
+		submit(order);
+		return;
+	}
+	binding_table_copy(keeper_table(commands->keeper), &trial);
+	err = apply(&order->change, &trial, &error);
+	binding_table_done(&trial);
+	if (err < 0) {
+		refuse(order, err, error);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&commands->asking, order, link);
+	announce_probe(keeper_announce(commands->keeper), order->address, answered, order);
+}
+
+/* --- words -------------------------------------------------------------------------------- */
+
+static bool parse_address(struct control_request *request, const char *text, uint32_t *ret_address)
+{
+	if (!ip4_parse(text, ret_address))
+		return true;
+	control_refuse(request, NULL, "%s is not an IPv4 address; expected as in 20.251.48.99", text);
+	return false;
+}
+
+/* The VM's name as the plan has it. */
+static bool parse_vm(const struct commands *commands, struct control_request *request,
+	const char *name, char ret_vm[static VM_NAME_MAX + 1])
+{
+	const struct vm *vm = plan_by_name(keeper_plan(commands->keeper), name);
+
+	if (vm) {
+		snprintf(ret_vm, VM_NAME_MAX + 1, "%s", vm->name);
+		return true;
+	}
+	control_refuse(request, NULL, "%s: no such VM in the plan; eipctl vm list shows them", name);
+	return false;
+}
+
+static bool parse_forward(struct control_request *request, const char *text,
+	struct forward *ret_forward)
+{
+	if (!forward_parse(text, ret_forward))
+		return true;
+	control_refuse(request, NULL, "%s is not a forward; expected ADDR:PORT/tcp, ADDR:PORT/udp, or "
+		"FIRST-LAST for PORT", text);
+	return false;
+}
+
+static void command_bind(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct commands *commands = ctx;
+	char vm[VM_NAME_MAX + 1];
+	struct order *order;
+	uint32_t address = 0;
+
+	if ((argc == 2 && !parse_address(request, argv[1], &address)) ||
+		!parse_vm(commands, request, argv[0], vm))
+		return;
+	order = order_new(commands, request, VERB_BIND);
+	memcpy(order->vm, vm, sizeof(vm));
+	order->chosen = argc < 2;
+	order->address = order->chosen ? choose(commands, vm) : address;
+	if (order->address)
+		ask_or_submit(order);
+	else
+		refuse_full(order);
+}
+
+static void command_unbind(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct order *order;
+	uint32_t address;
+
+	(void)argc;
+	if (!parse_address(request, argv[0], &address))
+		return;
+	order = order_new(ctx, request, VERB_UNBIND);
+	order->address = address;
+	submit(order);
+}
+
+static void command_move(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	char vm[VM_NAME_MAX + 1];
+	struct order *order;
+	uint32_t address;
+
+	(void)argc;
+	if (!parse_address(request, argv[0], &address) || !parse_vm(ctx, request, argv[1], vm))
+		return;
+	order = order_new(ctx, request, VERB_MOVE);
+	order->address = address;
+	memcpy(order->vm, vm, sizeof(vm));
+	ask_or_submit(order);
+}
+
+/* VM or VM:PORT; without a port it is that of the address. */
+static bool parse_target(const struct commands *commands, struct control_request *request,
+	const char *text, struct forward *forward)
+{
+	const char *colon = strchr(text, ':');
+	size_t len = colon ? (size_t)(colon - text) : strlen(text);
+	char name[VM_NAME_MAX + 1];
+	uint32_t port = forward->first;
+
+	if (len >= sizeof(name) || (colon && number_parse(colon + 1, 1, 65535, &port))) {
+		control_refuse(request, NULL, "%s is not a target; expected VM or VM:PORT", text);
+		return false;
+	}
+	memcpy(name, text, len);
+	name[len] = '\0';
+	forward->to = (uint16_t)port;
+	return parse_vm(commands, request, name, forward->vm);
+}
+
+static void command_forward_add(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct forward forward;
+	struct order *order;
+
+	if (argc == 3 && strcmp(argv[2], "--source")) {
+		control_refuse(request, NULL, "%s: unexpected; expected --source or nothing", argv[2]);
+		return;
+	}
+	if (!parse_forward(request, argv[0], &forward) ||
+		!parse_target(ctx, request, argv[1], &forward))
+		return;
+	forward.is_source = argc == 3;
+	order = order_new(ctx, request, VERB_FORWARD_ADD);
+	order->forward = forward;
+	order->address = forward.address;
+	snprintf(order->vm, sizeof(order->vm), "%s", forward.vm);
+	ask_or_submit(order);
+}
+
+static void command_forward_del(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct forward forward;
+	struct order *order;
+
+	(void)argc;
+	if (!parse_forward(request, argv[0], &forward))
+		return;
+	order = order_new(ctx, request, VERB_FORWARD_DEL);
+	order->forward = forward;
+	order->address = forward.address;
+	submit(order);
+}
+
+static void command_forward_list(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	const struct commands *commands = ctx;
+	const struct binding_table *table = keeper_table(commands->keeper);
+	json_t *list = json_array();
+
+	(void)argc;
+	(void)argv;
+	for (size_t i = 0; i < table->forward_count; i++)
+		json_array_append_new(list, describe_forward(commands, &table->forwards[i]));
+	control_reply(request, list);
+}
+
+/* --- ip list ------------------------------------------------------------------------------ */
+
+/* An address of the list; sorted by address. */
+struct row {
+	uint32_t address;
+	uint64_t flows;
+	const struct binding *binding;
+	const struct forward *forward; /* the first of a shared one */
+};
+
+struct listing {
+	struct row *rows;
+	size_t count;
+};
+
+static int compare_rows(const void *a, const void *b)
+{
+	const struct row *ra = a, *rb = b;
+
+	return ra->address < rb->address ? -1 : ra->address > rb->address;
+}
+
+static struct row *find_row(const struct listing *listing, uint32_t address)
+{
+	struct row key = { .address = address };
+
+	return bsearch(&key, listing->rows, listing->count, sizeof(key), compare_rows);
+}
+
+static void count_flow(void *ctx, const struct flow *flow)
+{
+	/* a flow counts for the address it came to, else for the one it left with */
+	struct row *row = find_row(ctx, flow->destination);
+
+	if (!row)
+		row = find_row(ctx, flow->reply_destination);
+	if (row)
+		row->flows++;
+}
+
+/* The pool, and what is bound or shared outside of it. */
+static void list_addresses(const struct commands *commands, struct listing *ret_listing)
+{
+	const struct config *config = commands->config;
+	const struct binding_table *table = keeper_table(commands->keeper);
+	struct row *rows = xcalloc((size_t)config_pool_size(config) + table->count +
+		table->forward_count, sizeof(*rows));
+	size_t n = 0, count = 0;
+
+	for (size_t i = 0; i < config->outer.pool_count; i++) {
+		const struct ip4_range *range = &config->outer.pool[i];
+
+		for (uint32_t address = range->first; address <= range->last; address++)
+			rows[n++].address = address;
+	}
+	for (size_t i = 0; i < table->count; i++)
+		rows[n++] = (struct row){ .address = table->list[i].address, .binding = &table->list[i] };
+	for (size_t i = 0; i < table->forward_count; i++)
+		rows[n++] = (struct row){ .address = table->forwards[i].address,
+			.forward = &table->forwards[i] };
+	qsort(rows, n, sizeof(*rows), compare_rows);
+	/* one row an address: what stands there twice is merged */
+	for (size_t i = 0; i < n; i++) {
+		if (count && rows[count - 1].address == rows[i].address) {
+			if (rows[i].binding)
+				rows[count - 1].binding = rows[i].binding;
+			if (rows[i].forward)
+				rows[count - 1].forward = rows[i].forward;
+		} else {
+			rows[count++] = rows[i];
+		}
+	}
+	*ret_listing = (struct listing){ rows, count };
+	(void)conntrack_list(count_flow, ret_listing);
+}
+
+static json_t *describe_row(const struct commands *commands, const struct row *row)
+{
+	const struct cooldown *cooling = binding_cooling(keeper_table(commands->keeper), row->address,
+		time(NULL));
+	const struct conflict *conflict = find_conflict(commands, row->address);
+	bool taken = row->binding || row->forward;
+	char text[IP4_STRLEN];
+	json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:I}", "address",
+		ip4_format(row->address, text), "state", taken ? "bound" : conflict ? "conflict"
+								: cooling ? "cooldown" : "free",
+		"vm", row->binding ? json_string(row->binding->vm) : json_null(),
+		"label", row->binding ? label_json(commands, row->binding->label)
+		: row->forward ? label_json(commands, row->forward->label) : json_null(),
+		"connections", (json_int_t)row->flows);
+
+	if (row->forward)
+		json_object_set_new(object, "shared", json_true());
+	if (cooling && !taken)
+		json_object_set_new(object, "until", json_integer(cooling->until));
+	if (conflict && !taken)
+		json_object_set_new(object, "answered_by", json_string(mac_format(&conflict->mac,
+			(char[MAC_STRLEN]){ 0 })));
+	return object;
+}
+
+static void command_ip_list(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	const struct commands *commands = ctx;
+	json_t *list = json_array();
+	struct listing listing;
+
+	(void)argc;
+	(void)argv;
+	list_addresses(commands, &listing);
+	for (size_t i = 0; i < listing.count; i++)
+		json_array_append_new(list, describe_row(commands, &listing.rows[i]));
+	free(listing.rows);
+	control_reply(request, list);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+static const struct control_command table[] = {
+	{ "ip list", 0, 0, command_ip_list },
+	{ "ip bind", 1, 2, command_bind },
+	{ "ip unbind", 1, 1, command_unbind },
+	{ "ip move", 2, 2, command_move },
+	{ "forward list", 0, 0, command_forward_list },
+	{ "forward add", 2, 3, command_forward_add },
+	{ "forward del", 1, 1, command_forward_del },
+};
+
+struct commands *commands_new(struct control *control, const struct config *config,
+	struct keeper *keeper, struct events *events)
+{
+	struct commands *commands = xcalloc(1, sizeof(*commands));
+
+	commands->config = config;
+	commands->keeper = keeper;
+	commands->events = events;
+	TAILQ_INIT(&commands->asking);
+	control_register(control, table, sizeof(table) / sizeof(*table), commands);
+	return commands;
+}
+
+void commands_free(struct commands *commands)
+{
+	struct order *order;
+
+	if (!commands)
+		return;
+	/* those that asked the wire, which does not answer any more */
+	while ((order = TAILQ_FIRST(&commands->asking))) {
+		TAILQ_REMOVE(&commands->asking, order, link);
+		finish(order, -ESHUTDOWN, "eipd is stopping; try again when it runs");
+	}
+	free(commands->conflicts);
+	free(commands);
+}
+
+void commands_reclaim(struct commands *commands, uint32_t address)
+{
+	struct order *order = order_new(commands, NULL, VERB_RECLAIM);
+
+	order->address = address;
+	submit(order);
+}

@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * keeper owns the order of things around a change: table, file, kernel, answer. It must not know
+ * who asks for a change, nor why.
+ */
+#include "natmgr/keeper.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/netlink.h"
+#include "common/statefile.h"
+#include "natmgr/binding_file.h"
+
+#define STATE_MAX        (64 << 20)
+/* The lock of iptables: asked for again this often, and given up after this long. */
+#define LOCK_RETRY_MS    25
+#define LOCK_LIMIT_MS    10000
+/* Changes of links come in swarms. */
+#define LINKS_SETTLE_MS  50
+
+TAILQ_HEAD(change_list, keeper_change);
+
+struct keeper {
+	struct loop *loop;
+	const struct config *config;
+	const struct plan *plan;
+	struct reconcile reconcile;
+	struct announce announce;
+	char *state_path;
+	struct binding_table table;
+	unsigned *foreign_labels;    /* the tables borrow it */
+	struct binding_table before; /* what to go back to while a batch is under way */
+	struct change_list waiting, batch;
+	bool busy;
+	uint64_t lock_deadline;
+	struct loop_timer retry, resync, settle;
+	keeper_mended *mended;
+	void *ctx;
+	uint64_t repaired;
+	bool unsynced; /* the last run failed: the next that works is no repair */
+	bool outer_missing, outer_running, flows_failed;
+};
+
+static void run_batch(struct keeper *keeper);
+
+/* --- state file --------------------------------------------------------------------------- */
+
+static int save(struct keeper *keeper)
+{
+	size_t len;
+	char *text = binding_format(&keeper->table, keeper->config->outer.interface, &len);
+	int err = statefile_write(keeper->state_path, text, len);
+
+	free(text);
+	return err;
+}
+
+static char *state_path(const struct config *config)
+{
+	return xasprintf("%s/bindings", config->daemon.state_dir);
+}
+
+/* 0 also where there is none yet. */
+static int read_state(const char *path, struct binding_table *ret_table, struct problems *problems)
+{
+	char *text;
+	size_t len;
+	int err = statefile_read(path, STATE_MAX, &text, &len);
+
+	if (err == -ENOENT) {
+		*ret_table = (struct binding_table){ 0 };
+		return 0;
+	}
+	if (err) {
+		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
+		return err;
+	}
+	err = binding_parse(text, path, ret_table, problems);
+	free(text);
+	return err;
+}
+
+void keeper_check_state(const struct config *config, struct problems *problems)
+{
+	struct binding_table table = { 0 };
+	char *path = state_path(config);
+
+	(void)read_state(path, &table, problems);
+	binding_table_done(&table);
+	free(path);
+}
+
+/* The kernel's own rules say who had what: the state file is lost, the bindings are not. */
+static size_t rebuild(struct keeper *keeper, const struct ruleset *have)
+{
+	const struct chain *chain = ruleset_find_chain(have, CHAIN_PREFIX "PREROUTING");
+	size_t count = 0;
+
+	for (size_t i = 0; chain && i < chain->count; i++) {
+		const struct rule *rule = &chain->rules[i];
+		const struct vm *vm = plan_by_ip(keeper->plan, rule->to);
+		char *error = NULL;
+
+		if (rule->action != RULE_DNAT || !vm)
+			continue;
+		count += binding_bind(&keeper->table, keeper->config, keeper->plan, vm->name,
+				 rule->destination.addr, time(NULL), &error) == 1;
+		free(error);
+	}
+	return count;
+}
+
+/* A damaged file is set aside, not overwritten: somebody may want to look at it. */
+static int recover_state(struct keeper *keeper, const struct problems *problems, char **ret_error)
+{
+	struct backend *backend = keeper->reconcile.backend;
+	char *aside = xasprintf("%s.damaged", keeper->state_path);
+	char error[BACKEND_ERROR_SIZE], *text;
+	struct ruleset have;
+	int err;
+
+	for (size_t i = 0; i < problems->count; i++) {
+		text = problem_format(&problems->list[i]);
+		log_error("nat: %s", text);
+		free(text);
+	}
+	err = backend->begin(backend, &have, error);
+	if (err) {
+		*ret_error = xstrdup(error);
+	} else {
+		size_t count = rebuild(keeper, &have);
+
+		backend->end(backend);
+		ruleset_done(&have);
+		if (rename(keeper->state_path, aside) < 0)
+			err = -errno;
+		if (err)
+			*ret_error = xasprintf("%s is damaged and cannot be set aside: %s",
+				keeper->state_path, strerror(-err));
+		else
+			log_error("nat: the damaged file is set aside as %s; %zu bindings were taken "
+				"over from the kernel's rules", aside, count);
+	}
+	free(aside);
+	return err;
+}
+
+/* --- the kernel --------------------------------------------------------------------------- */
+
+static void log_address_changes(struct keeper *keeper, const struct reconcile_report *report)
+{
+	const struct address_diff *diff = &report->addresses;
+	char text[IP4_STRLEN];
+
+	for (size_t i = 0; i < diff->remove_count; i++)
+		announce_stop(&keeper->announce, diff->remove[i].prefix.addr);
+	for (size_t i = 0; i < diff->add_count; i++)
+		announce_start(&keeper->announce, diff->add[i].prefix.addr);
+	for (size_t i = 0; i < diff->foreign_count; i++)
+		log_warning("nat: %s is on %s already without a label of ours; left alone, but it "
+			"will stay when it is unbound", ip4_format(diff->foreign[i], text),
+			keeper->config->outer.interface);
+	if (report->outer_missing && !keeper->outer_missing)
+		log_warning("nat: there is no %s; its addresses are put on it when it comes",
+			keeper->config->outer.interface);
+	keeper->outer_missing = report->outer_missing;
+}
+
+static void log_report(struct keeper *keeper, const struct reconcile_report *report, bool repair)
+{
+	size_t repairs = reconcile_repairs(report);
+
+	if (report->forwarding_enabled)
+		log_info("nat: packet forwarding was off; switched on (net.ipv4.ip_forward=1)");
+	if (repair && repairs) {
+		keeper->repaired += repairs;
+		keeper->mended(keeper->ctx, report);
+		log_warning("nat: the kernel had been changed by others; mended: %zu rules or chains, "
+			"%zu addresses", report->rule_edits,
+			report->addresses.add_count + report->addresses.remove_count);
+	}
+	if (report->flows_forgotten)
+		log_info("nat: %zu flows with an old mapping were forgotten", report->flows_forgotten);
+	if (report->flow_error && !keeper->flows_failed)
+		log_warning("nat: flows with an old mapping cannot be forgotten: %s (kernel option "
+			"CONFIG_NF_CT_NETLINK; if it is a module: modprobe nf_conntrack_netlink)",
+			strerror(-report->flow_error));
+	keeper->flows_failed = report->flow_error != 0;
+}
+
+/* Makes the kernel as the table says. `repair`: whatever is to be done was not our doing. */
+static int sync_kernel(struct keeper *keeper, enum reconcile_scope scope, bool repair,
+	char error[static BACKEND_ERROR_SIZE])
+{
+	struct reconcile_report report;
+	struct desired desired = { 0 };
+	int err;
+
+	if (scope != RECONCILE_REMOVE)
+		desired_make(&keeper->table, keeper->plan, &desired);
+	err = reconcile_run(&keeper->reconcile, &desired, scope, &report, error);
+	log_address_changes(keeper, &report);
+	if (!err)
+		log_report(keeper, &report, repair && !keeper->unsynced);
+	keeper->unsynced = err != 0;
+	reconcile_report_done(&report);
+	desired_done(&desired);
+	return err;
+}
+
+/* At start and at the end there is no loop to go back to. */
+static int sync_waiting(struct keeper *keeper, enum reconcile_scope scope, char **ret_error)
+{
+	const struct timespec pause = { .tv_nsec = LOCK_RETRY_MS * 1000000L };
+	uint64_t deadline = loop_now() + LOCK_LIMIT_MS;
+	char error[BACKEND_ERROR_SIZE];
+	int err;
+
+	while ((err = sync_kernel(keeper, scope, false, error)) == -EAGAIN && loop_now() < deadline)
+		nanosleep(&pause, NULL);
+	if (err)
+		*ret_error = xstrdup(error);
+	return err;
+}
+
+/* --- batches: all changes that wait go together ------------------------------------------- */
+
+static void end_batch(struct keeper *keeper)
+{
+	struct keeper_change *change;
+
+	binding_table_done(&keeper->before);
+	/* still busy: who is told may ask for the next change, which waits until all are told */
+	while ((change = TAILQ_FIRST(&keeper->batch))) {
+		char *error = change->error;
+
+		TAILQ_REMOVE(&keeper->batch, change, link);
+		change->done(change, change->result, error);
+		free(error);
+	}
+	keeper->busy = false;
+	run_batch(keeper);
+}
+
+/*
+ * Back to what was, but for changes that stay. Those that change nothing are as true as before,
+ * and those that were refused keep their own reason.
+ */
+static void roll_back(struct keeper *keeper, int err, const char *why)
+{
+	char error[BACKEND_ERROR_SIZE], *ignored = NULL;
+	struct keeper_change *change;
+	bool changed = false;
+
+	log_error("nat: %s", why);
+	binding_table_done(&keeper->table);
+	binding_table_copy(&keeper->before, &keeper->table);
+	TAILQ_FOREACH(change, &keeper->batch, link) {
+		if (change->stays) {
+			(void)change->apply(change, &keeper->table, &ignored);
+		} else if (change->result <= 0) {
+			continue;
+		}
+		changed = true;
+		change->result = err;
+		change->error = xstrdup(why);
+	}
+	if (!changed)
+		return;
+	if (save(keeper))
+		log_error("nat: %s cannot be written back", keeper->state_path);
+	/* a part may have been done before the kernel refused; what cannot be mended now is mended
+	 * by the resync */
+	(void)sync_kernel(keeper, RECONCILE_CHANGES, false, error);
+}
+
+static void try_sync(void *ctx)
+{
+	struct keeper *keeper = ctx;
+	char error[BACKEND_ERROR_SIZE];
+	/* without a change of ours, whatever differs was done by others */
+	bool repair = TAILQ_EMPTY(&keeper->batch);
+	int err = sync_kernel(keeper, RECONCILE_CHANGES, repair, error);
+
+	if (err == -EAGAIN && loop_now() < keeper->lock_deadline) {
+		loop_timer_set(keeper->loop, &keeper->retry, LOCK_RETRY_MS, try_sync, keeper);
+		return;
+	}
+	if (err)
+		roll_back(keeper, err, error);
+	end_batch(keeper);
+}
+
+static void look_for_foreign_labels(struct keeper *keeper)
+{
+	struct desired desired;
+
+	desired_make(&keeper->table, keeper->plan, &desired);
+	free(keeper->foreign_labels);
+	keeper->foreign_labels = reconcile_foreign_labels(&keeper->reconcile, &desired,
+		&keeper->table.foreign_label_count);
+	keeper->table.foreign_labels = keeper->foreign_labels;
+	desired_done(&desired);
+}
+
+/* How many changes changed anything. */
+static size_t apply_batch(struct keeper *keeper)
+{
+	struct keeper_change *change;
+	size_t count = 0;
+
+	TAILQ_FOREACH(change, &keeper->batch, link) {
+		change->error = NULL;
+		change->result = change->apply(change, &keeper->table, &change->error);
+		count += change->result > 0 || change->stays;
+	}
+	return count;
+}
+
+static void start_sync(struct keeper *keeper)
+{
+	keeper->busy = true;
+	keeper->lock_deadline = loop_now() + LOCK_LIMIT_MS;
+	try_sync(keeper);
+}
+
+static void run_batch(struct keeper *keeper)
+{
+	char error[BACKEND_ERROR_SIZE];
+	int err;
+
+	if (keeper->busy || TAILQ_EMPTY(&keeper->waiting))
+		return;
+	keeper->busy = true;
+	TAILQ_CONCAT(&keeper->batch, &keeper->waiting, link);
+	look_for_foreign_labels(keeper);
+	binding_table_copy(&keeper->table, &keeper->before);
+	if (!apply_batch(keeper)) {
+		end_batch(keeper);
+		return;
+	}
+	err = save(keeper);
+	if (err) {
+		snprintf(error, sizeof(error), "%s cannot be written: %s; nothing was changed",
+			keeper->state_path, strerror(-err));
+		roll_back(keeper, err, error);
+		end_batch(keeper);
+		return;
+	}
+	start_sync(keeper);
+}
+
+void keeper_submit(struct keeper *keeper, struct keeper_change *change)
+{
+	TAILQ_INSERT_TAIL(&keeper->waiting, change, link);
+	run_batch(keeper);
+}
+
+/* --- others' changes ---------------------------------------------------------------------- */
+
+void keeper_resync(struct keeper *keeper)
+{
+	/* a batch that is under way looks at the kernel as well */
+	if (!keeper->busy)
+		start_sync(keeper);
+}
+
+static void resync_due(void *ctx)
+{
+	struct keeper *keeper = ctx;
+
+	loop_timer_set(keeper->loop, &keeper->resync, keeper->config->nat.resync * UINT64_C(1000),
+		resync_due, keeper);
+	keeper_resync(keeper);
+}
+
+static void links_settled(void *ctx)
+{
+	struct keeper *keeper = ctx;
+	struct desired desired;
+
+	/* our own changes are seen here as well */
+	if (keeper->busy) {
+		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled, keeper);
+		return;
+	}
+	desired_make(&keeper->table, keeper->plan, &desired);
+	if (!reconcile_addresses_are_right(&keeper->reconcile, &desired))
+		keeper_resync(keeper);
+	desired_done(&desired);
+}
+
+/* What was announced while nobody could hear it is said again. */
+static void outer_came_up(struct keeper *keeper)
+{
+	struct desired desired;
+
+	desired_make(&keeper->table, keeper->plan, &desired);
+	for (size_t i = 0; i < desired.count; i++)
+		announce_start(&keeper->announce, desired.map[i].address);
+	if (desired.count)
+		log_info("nat: %s is up; its addresses are announced", keeper->config->outer.interface);
+	desired_done(&desired);
+}
+
+void keeper_links_changed(struct keeper *keeper)
+{
+	struct netlink_link link = { 0 };
+	bool running;
+
+	(void)netlink_link_get(keeper->reconcile.route, keeper->config->outer.interface, &link);
+	if (link.index)
+		keeper->announce.mac = link.mac;
+	running = link.flags & IFF_RUNNING;
+	if (running && !keeper->outer_running)
+		outer_came_up(keeper);
+	keeper->outer_running = running;
+	if (!keeper->settle.active)
+		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled, keeper);
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+struct follow {
+	struct keeper_change change;
+	struct keeper *keeper;
+	struct binding *lost;
+	size_t lost_count, given;
+	void (*done)(void *ctx, const char *error);
+	void *ctx;
+};
+
+/* The bindings as the plan says, with auto-bind where so configured. */
+static bool follow_plan(struct keeper *keeper, struct binding_table *table, struct follow *follow)
+{
+	time_t now = time(NULL);
+	bool changed;
+
+	free(follow->lost);
+	changed = binding_follow(table, keeper->config, keeper->plan, now, &follow->lost,
+		&follow->lost_count);
+	follow->given = keeper->config->nat.auto_bind
+		? binding_auto(table, keeper->config, keeper->plan, now) : 0;
+	return changed || follow->given;
+}
+
+static void log_follow(const struct follow *follow)
+{
+	char address[IP4_STRLEN];
+
+	for (size_t i = 0; i < follow->lost_count; i++)
+		log_info("nat: %s is free again: %s left the plan",
+			ip4_format(follow->lost[i].address, address), follow->lost[i].vm);
+	if (follow->given)
+		log_info("nat: %zu VMs were given an address of the pool (auto-bind)", follow->given);
+}
+
+static int apply_follow(struct keeper_change *change, struct binding_table *table, char **ret_error)
+{
+	struct follow *follow = (struct follow *)change;
+
+	(void)ret_error;
+	return follow_plan(follow->keeper, table, follow);
+}
+
+static void end_follow(struct keeper_change *change, int result, const char *error)
+{
+	struct follow *follow = (struct follow *)change;
+
+	(void)result;
+	log_follow(follow);
+	follow->done(follow->ctx, error);
+	free(follow->lost);
+	free(follow);
+}
+
+void keeper_replan(struct keeper *keeper, const struct plan *plan,
+	void (*done)(void *ctx, const char *error), void *ctx)
+{
+	struct follow *follow = xcalloc(1, sizeof(*follow));
+
+	keeper->plan = plan;
+	*follow = (struct follow){ .change = { .apply = apply_follow, .done = end_follow,
+		.stays = true }, .keeper = keeper, .done = done, .ctx = ctx };
+	keeper_submit(keeper, &follow->change);
+}
+
+static void warn_outside_pool(const struct keeper *keeper)
+{
+	char text[IP4_STRLEN];
+
+	for (size_t i = 0; i < keeper->table.count; i++) {
+		if (!config_pool_contains(keeper->config, keeper->table.list[i].address))
+			log_warning("nat: %s is bound to %s but not in the pool any more; the binding is "
+				"kept until it is unbound",
+				ip4_format(keeper->table.list[i].address, text),
+				keeper->table.list[i].vm);
+	}
+}
+
+static int load_state(struct keeper *keeper, char **ret_error)
+{
+	struct problems problems = { 0 };
+	struct follow follow = { 0 };
+	bool changed;
+	int err = 0;
+
+	if (read_state(keeper->state_path, &keeper->table, &problems))
+		err = recover_state(keeper, &problems, ret_error);
+	problems_done(&problems);
+	if (err)
+		return err;
+	changed = binding_cool(&keeper->table, time(NULL));
+	look_for_foreign_labels(keeper);
+	changed = follow_plan(keeper, &keeper->table, &follow) || changed;
+	log_follow(&follow);
+	free(follow.lost);
+	warn_outside_pool(keeper);
+	err = changed ? save(keeper) : 0;
+	if (err)
+		log_warning("nat: %s cannot be written: %s; no address can be bound", keeper->state_path,
+			strerror(-err));
+	return 0;
+}
+
+int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
+	const struct ip4_prefix *inner, keeper_mended *mended, void *ctx, struct keeper **ret_keeper,
+	char **ret_error)
+{
+	struct keeper *keeper = xcalloc(1, sizeof(*keeper));
+	struct netlink_link link = { 0 };
+	int err;
+
+	*keeper = (struct keeper){ .loop = loop, .config = config, .plan = plan, .mended = mended,
+		.ctx = ctx, .state_path = state_path(config) };
+	TAILQ_INIT(&keeper->waiting);
+	TAILQ_INIT(&keeper->batch);
+	keeper->reconcile = (struct reconcile){ .backend = backend_iptables_new(), .config = config,
+		.inner = *inner };
+	err = netlink_open(NETLINK_ROUTE, &keeper->reconcile.route);
+	if (err)
+		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
+	else
+		(void)netlink_link_get(keeper->reconcile.route, config->outer.interface, &link);
+	announce_init(&keeper->announce, loop, config->outer.interface, &link.mac,
+		config->outer.announce);
+	keeper->outer_running = link.flags & IFF_RUNNING;
+	if (!err)
+		err = load_state(keeper, ret_error);
+	if (!err)
+		err = sync_waiting(keeper, RECONCILE_ALL, ret_error);
+	if (err) {
+		keeper_free(keeper);
+		return err;
+	}
+	loop_timer_set(loop, &keeper->resync, config->nat.resync * UINT64_C(1000), resync_due, keeper);
+	*ret_keeper = keeper;
+	return 0;
+}
+
+static void refuse_all(struct change_list *list)
+{
+	struct keeper_change *change;
+
+	while ((change = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, change, link);
+		free(change->error);
+		change->done(change, -ESHUTDOWN, "eipd is stopping; try again when it runs");
+	}
+}
+
+void keeper_free(struct keeper *keeper)
+{
+	if (!keeper)
+		return;
+	loop_timer_cancel(keeper->loop, &keeper->retry);
+	loop_timer_cancel(keeper->loop, &keeper->resync);
+	loop_timer_cancel(keeper->loop, &keeper->settle);
+	announce_done(&keeper->announce);
+	refuse_all(&keeper->waiting);
+	refuse_all(&keeper->batch);
+	keeper->reconcile.backend->free(keeper->reconcile.backend);
+	netlink_close(keeper->reconcile.route);
+	binding_table_done(&keeper->table);
+	binding_table_done(&keeper->before);
+	free(keeper->foreign_labels);
+	free(keeper->state_path);
+	free(keeper);
+}
+
+int keeper_remove(struct keeper *keeper, char **ret_error)
+{
+	return sync_waiting(keeper, RECONCILE_REMOVE, ret_error);
+}
+
+const struct binding_table *keeper_table(const struct keeper *keeper)
+{
+	return &keeper->table;
+}
+
+const struct plan *keeper_plan(const struct keeper *keeper)
+{
+	return keeper->plan;
+}
+
+struct announce *keeper_announce(struct keeper *keeper)
+{
+	return &keeper->announce;
+}
+
+bool keeper_is_in_sync(const struct keeper *keeper)
+{
+	return !keeper->unsynced;
+}
+
+uint64_t keeper_repaired(const struct keeper *keeper)
+{
+	return keeper->repaired;
+}
