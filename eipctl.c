@@ -200,12 +200,23 @@ static void print_unbound(const json_t *result)
 	printf("%s %s\n", text_of(result, "address"), changed ? "unbound" : "was free");
 }
 
+static void print_deleted(const json_t *result)
+{
+	printf("%s deleted\n", text_of(result, "name"));
+}
+
 static void print_reload(const json_t *result)
 {
+	static const struct column columns[] = { { "CHANGE", "change", TEXT }, { "VM", "vm", TEXT },
+		{ "IP", "ip", TEXT }, { "LOSES", "public", LIST }, { 0 } };
+	const json_t *vms = json_object_get(result, "vms");
+
 	printf("added %lld, changed %lld, removed %lld\n",
 		(long long)json_integer_value(json_object_get(result, "added")),
 		(long long)json_integer_value(json_object_get(result, "changed")),
 		(long long)json_integer_value(json_object_get(result, "removed")));
+	if (json_array_size(vms))
+		print_table(vms, columns);
 }
 
 static void print_text(const json_t *result)
@@ -281,9 +292,12 @@ struct command {
 
 static const struct command commands[] = {
 	{ "status", "", 0, 0, print_any, "the whole daemon at a glance" },
-	{ "reload", "", 0, 0, print_reload, "read the plan again" },
+	{ "reload", "[--dry-run]", 0, 1, print_reload, "read the plan again, or say what that would do" },
 	{ "vm list", "", 0, 0, print_vms, "the VMs of the plan" },
 	{ "vm show", "NAME", 1, 1, print_any, "all about one VM" },
+	{ "vm add", "NAME [--mac MAC] [--ip IP]", 1, 5, print_any,
+		"add a VM to the plan; what is not given is chosen" },
+	{ "vm del", "NAME", 1, 1, print_deleted, "delete a VM from the plan; its addresses are free" },
 	{ "ip list", "", 0, 0, print_addresses, "the public addresses" },
 	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address" },
 	{ "ip unbind", "ADDR", 1, 1, print_unbound, "take a public address back" },

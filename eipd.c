@@ -162,7 +162,14 @@ struct reload {
 	struct eipd *eipd;
 	struct plan_diff diff;
 	struct control_request *request;
+	json_t *result; /* what the client is told; NULL: the numbers of the difference */
 };
+
+static json_t *describe_diff(const struct plan_diff *diff)
+{
+	return json_pack("{s:I, s:I, s:I}", "added", (json_int_t)diff->added, "changed",
+		(json_int_t)diff->changed, "removed", (json_int_t)diff->removed);
+}
 
 static void reload_done(void *ctx, const char *error)
 {
@@ -175,9 +182,9 @@ static void reload_done(void *ctx, const char *error)
 			"follow yet: %s; it is tried again every %u s", error,
 			reload->eipd->config->nat.resync);
 	else if (reload->request)
-		control_reply(reload->request, json_pack("{s:I, s:I, s:I}", "added",
-			(json_int_t)reload->diff.added, "changed", (json_int_t)reload->diff.changed,
-			"removed", (json_int_t)reload->diff.removed));
+		control_reply(reload->request, reload->result ? json_incref(reload->result)
+							      : describe_diff(&reload->diff));
+	json_decref(reload->result);
 	free(reload);
 }
 
@@ -193,12 +200,13 @@ static void refuse_plan(struct eipd *eipd, const struct problems *problems,
 			"%s", eipd->plan_error);
 }
 
-static void adopt_plan(struct eipd *eipd, struct plan *plan, struct control_request *request)
+static void adopt_plan(struct eipd *eipd, struct plan *plan, struct control_request *request,
+	json_t *result)
 {
 	struct reload *reload = xcalloc(1, sizeof(*reload));
 	struct plan *old = eipd->plan;
 
-	*reload = (struct reload){ eipd, plan_compare(old, plan), request };
+	*reload = (struct reload){ eipd, plan_compare(old, plan), request, result };
 	free(eipd->plan_error);
 	eipd->plan_error = NULL;
 	eipd->plan_loaded = time(NULL);
@@ -223,7 +231,7 @@ static void reload_plan(struct eipd *eipd, struct control_request *request)
 		refuse_plan(eipd, &problems, request);
 	} else {
 		writer_write(&eipd->last_good, text, strlen(text));
-		adopt_plan(eipd, plan, request);
+		adopt_plan(eipd, plan, request, NULL);
 	}
 	problems_done(&problems);
 }
@@ -266,12 +274,77 @@ static void command_status(void *ctx, struct control_request *request, unsigned 
 	control_reply(request, describe_status(ctx));
 }
 
+static void add_difference(const struct eipd *eipd, json_t *list, const char *change,
+	const struct vm *vm, bool loses)
+{
+	char ip[IP4_STRLEN];
+	json_t *object = json_pack("{s:s, s:s, s:s}", "change", change, "vm", vm->name, "ip",
+		ip4_format(vm->ip, ip));
+
+	if (loses)
+		natmgr_describe_vm(eipd->natmgr, vm, object);
+	json_array_append_new(list, object);
+}
+
+/* What a reload would do: each VM that differs, and the public addresses that would be free. */
+static json_t *describe_differences(const struct eipd *eipd, const struct plan *plan)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		const struct vm *vm = plan_vm(plan, i), *old = plan_by_name(eipd->plan, vm->name);
+
+		if (!old || !vm_equal(old, vm))
+			add_difference(eipd, list, old ? "changed" : "added", vm, false);
+	}
+	for (size_t i = 0; i < plan_count(eipd->plan); i++) {
+		const struct vm *old = plan_vm(eipd->plan, i);
+
+		if (!plan_by_name(plan, old->name))
+			/* under a new name it keeps what it has */
+			add_difference(eipd, list, "removed", old, !plan_by_mac(plan, &old->mac));
+	}
+	return list;
+}
+
+static void refuse_text(const struct problems *problems, struct control_request *request,
+	const char *error)
+{
+	control_refuse(request, problems->count ? json_pack("{s:o}", "problems",
+		describe_problems(problems)) : NULL, "%s", error);
+}
+
+static void dry_run(const struct eipd *eipd, struct control_request *request)
+{
+	struct problems problems = { 0 };
+	struct plan_diff diff;
+	struct plan *plan;
+	json_t *result;
+	char *error;
+
+	if (planstore_load(eipd->config, &eipd->host.inner, &plan, NULL, &problems)) {
+		error = plan_refusal(eipd, problems.count);
+		refuse_text(&problems, request, error);
+		free(error);
+	} else {
+		diff = plan_compare(eipd->plan, plan);
+		result = describe_diff(&diff);
+		json_object_set_new(result, "vms", describe_differences(eipd, plan));
+		control_reply(request, result);
+		plan_free(plan);
+	}
+	problems_done(&problems);
+}
+
 static void command_reload(void *ctx, struct control_request *request, unsigned argc,
 	const char *const *argv)
 {
-	(void)argc;
-	(void)argv;
-	reload_plan(ctx, request);
+	if (argc && strcmp(argv[0], "--dry-run"))
+		control_refuse(request, NULL, "%s: unexpected; usage: eipctl reload [--dry-run]", argv[0]);
+	else if (argc)
+		dry_run(ctx, request);
+	else
+		reload_plan(ctx, request);
 }
 
 static void command_vm_list(void *ctx, struct control_request *request, unsigned argc,
@@ -332,10 +405,83 @@ static void command_metrics(void *ctx, struct control_request *request, unsigned
 	free(text);
 }
 
+/* The plan file was edited for a client; `err` and what else came of it. */
+static void end_edit(struct eipd *eipd, struct control_request *request, const char *name, int err,
+	struct plan *plan, char *text, const struct problems *problems, char *error)
+{
+	const struct vm *vm;
+	char mac[MAC_STRLEN], ip[IP4_STRLEN];
+	json_t *result;
+
+	if (err) {
+		if (!error)
+			error = xasprintf("%s; nothing was changed", problems->list[0].text);
+		refuse_text(problems, request, error);
+		free(error);
+		return;
+	}
+	vm = plan_by_name(plan, name);
+	if (vm)
+		result = json_pack("{s:s, s:s, s:s}", "name", vm->name, "mac",
+			mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip));
+	else
+		result = json_pack("{s:s}", "name", name);
+	writer_write(&eipd->last_good, text, strlen(text));
+	adopt_plan(eipd, plan, request, result);
+}
+
+static void command_vm_add(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct eipd *eipd = ctx;
+	struct problems problems = { 0 };
+	struct plan *plan = NULL;
+	struct mac mac, *wanted_mac = NULL;
+	char *text = NULL, *error = NULL;
+	uint32_t ip = 0;
+	int err;
+
+	for (unsigned i = 1; i < argc; i += 2) {
+		if (i + 1 < argc && !strcmp(argv[i], "--mac") && !mac_parse(argv[i + 1], &mac)) {
+			wanted_mac = &mac;
+		} else if (i + 1 == argc || strcmp(argv[i], "--ip") || ip4_parse(argv[i + 1], &ip)) {
+			control_refuse(request, NULL, "%s %s: not understood; usage: eipctl vm add NAME "
+				"[--mac MAC] [--ip IP]", argv[i], i + 1 < argc ? argv[i + 1] : "");
+			return;
+		}
+	}
+	if (!plan_name_is_valid(argv[0])) {
+		control_refuse(request, NULL, "%s: not a name; expected letters, digits and inner hyphens, "
+			"at most 63", argv[0]);
+		return;
+	}
+	err = planstore_add_vm(eipd->config, &eipd->host.inner, argv[0], wanted_mac, ip, &plan, &text,
+		&problems, &error);
+	end_edit(eipd, request, argv[0], err, plan, text, &problems, error);
+	problems_done(&problems);
+}
+
+static void command_vm_del(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct eipd *eipd = ctx;
+	struct problems problems = { 0 };
+	struct plan *plan = NULL;
+	char *text = NULL, *error = NULL;
+	int err = planstore_del_vm(eipd->config, &eipd->host.inner, argv[0], &plan, &text, &problems,
+		&error);
+
+	(void)argc;
+	end_edit(eipd, request, argv[0], err, plan, text, &problems, error);
+	problems_done(&problems);
+}
+
 static const struct control_command commands[] = {
 	{ "status", 0, 0, command_status },
 	{ "metrics", 0, 0, command_metrics },
-	{ "reload", 0, 0, command_reload },
+	{ "reload", 0, 1, command_reload },
+	{ "vm add", 1, 5, command_vm_add },
+	{ "vm del", 1, 1, command_vm_del },
 	{ "vm list", 0, 0, command_vm_list },
 	{ "vm show", 1, 1, command_vm_show },
 };

@@ -24,7 +24,6 @@ struct index {
 
 struct plan {
 	struct vm *vms;
-	unsigned *lines; /* only while parsing */
 	size_t count, cap;
 	struct index by_mac, by_ip, by_name;
 	char *text; /* holds the names */
@@ -295,10 +294,9 @@ static void add_vm(struct parser *parser)
 	if (plan->count == plan->cap) {
 		plan->cap = plan->cap ? plan->cap * 2 : 64;
 		plan->vms = xrealloc(plan->vms, plan->cap, sizeof(*plan->vms));
-		plan->lines = xrealloc(plan->lines, plan->cap, sizeof(*plan->lines));
 	}
-	plan->vms[plan->count] = parser->vm;
-	plan->lines[plan->count++] = parser->line;
+	parser->vm.line = parser->line;
+	plan->vms[plan->count++] = parser->vm;
 }
 
 /* `line` up to `end`, where there is room for a NUL, is the plan's own copy. */
@@ -356,10 +354,10 @@ static void index_add(struct parser *parser, struct index *index, size_t i, uint
 	struct plan *plan = parser->plan;
 	uint32_t *slot = index_slot(plan, index, hash, match, key);
 
-	parser->line = plan->lines[i];
+	parser->line = plan->vms[i].line;
 	if (*slot)
 		REFUSE(parser, "%s: this %s is on line %u already", text, what,
-			plan->lines[*slot - 1]);
+			plan->vms[*slot - 1].line);
 	else
 		*slot = (uint32_t)i + 1;
 }
@@ -412,8 +410,6 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 		p = line_end + 1;
 	}
 	build_indexes(&parser);
-	free(plan->lines);
-	plan->lines = NULL;
 	if (problems->count != problems_before) {
 		qsort(problems->list + problems_before, problems->count - problems_before,
 			sizeof(*problems->list), compare_lines);
@@ -432,7 +428,6 @@ void plan_free(struct plan *plan)
 	free(plan->by_ip.slot);
 	free(plan->by_name.slot);
 	free(plan->vms);
-	free(plan->lines);
 	free(plan->text);
 	for (size_t i = 0; i < plan->tag_count; i++)
 		free(plan->tags[i]);
@@ -440,7 +435,7 @@ void plan_free(struct plan *plan)
 	free(plan);
 }
 
-static bool vm_equal(const struct vm *a, const struct vm *b)
+bool vm_equal(const struct vm *a, const struct vm *b)
 {
 	return mac_equal(&a->mac, &b->mac) && a->ip == b->ip && a->ignore == b->ignore &&
 		a->lease_time == b->lease_time && !strcmp(a->name, b->name) &&
@@ -464,4 +459,49 @@ struct plan_diff plan_compare(const struct plan *before, const struct plan *afte
 	}
 	diff.removed = before->count - kept;
 	return diff;
+}
+
+/* --- for a new VM ------------------------------------------------------------------------- */
+
+uint32_t plan_choose_ip(const struct plan *plan, const struct ip4_prefix *inner)
+{
+	for (uint32_t ip = ip4_prefix_network(inner) + 1; ip < ip4_prefix_broadcast(inner); ip++) {
+		if (ip != inner->addr && !plan_by_ip(plan, ip))
+			return ip;
+	}
+	return 0;
+}
+
+struct mac plan_choose_mac(const struct plan *plan, uint64_t random)
+{
+	struct mac mac;
+
+	do {
+		memcpy(mac.byte, &random, MAC_LEN);
+		mac.byte[0] = 0x02;
+		random = random * 6364136223846793005u + 1442695040888963407u;
+	} while (plan_by_mac(plan, &mac));
+	return mac;
+}
+
+char *plan_text_add(const char *text, const struct vm *vm)
+{
+	size_t len = strlen(text);
+	char mac[MAC_STRLEN], ip[IP4_STRLEN];
+	/* the last line may lack its end; a file with CRLF keeps to it */
+	const char *end = strstr(text, "\r\n") ? "\r\n" : "\n";
+
+	return xasprintf("%s%s%s,%s,%s%s", text, len && text[len - 1] != '\n' ? end : "",
+		mac_format(&vm->mac, mac), vm->name, ip4_format(vm->ip, ip), end);
+}
+
+char *plan_text_remove(const char *text, unsigned line)
+{
+	const char *start = text, *rest;
+
+	while (--line && *start)
+		start += strcspn(start, "\n") + (start[strcspn(start, "\n")] == '\n');
+	rest = start + strcspn(start, "\n");
+	rest += *rest == '\n';
+	return xasprintf("%.*s%s", (int)(start - text), text, rest);
 }

@@ -24,6 +24,7 @@ struct vm {
 	bool ignore;         /* never answered by DHCP */
 	uint32_t ip;         /* host order */
 	uint32_t lease_time; /* seconds or TIME_INFINITE; 0: as configured */
+	unsigned line;       /* where it stands in the file */
 	const char *name;    /* the plan owns it */
 	const char *tags;    /* set:TAG, lower case, separated by one blank; NULL: none */
 };
@@ -54,6 +55,16 @@ struct plan_diff {
 	size_t added, changed, removed;
 };
 struct plan_diff plan_compare(const struct plan *before, const struct plan *after);
+bool vm_equal(const struct vm *a, const struct vm *b);
+
+/* The lowest address of the network that no VM has, nor the host; 0: there is none. */
+uint32_t plan_choose_ip(const struct plan *plan, const struct ip4_prefix *inner);
+/* A locally administered MAC (IEEE 802: the second bit of its first octet) that no VM has. */
+struct mac plan_choose_mac(const struct plan *plan, uint64_t random);
+
+/* The file's text with a line more at its end, or without one of its lines. The caller frees. */
+char *plan_text_add(const char *text, const struct vm *vm);
+char *plan_text_remove(const char *text, unsigned line);
 
 /* One DNS label: letters, digits and inner hyphens, at most 63 (RFC 952, RFC 1123 2.1). */
 bool plan_name_is_valid(const char *name);

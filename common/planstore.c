@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "common/memory.h"
 #include "common/statefile.h"
@@ -42,6 +44,78 @@ int planstore_load(const struct config *config, const struct ip4_prefix *inner,
 	struct plan **ret_plan, char **ret_text, struct problems *problems)
 {
 	return load(config->plan.file, inner, ret_plan, ret_text, problems);
+}
+
+/* Writes what was edited, if it is a good plan. Takes the text. */
+static int replace_file(const struct config *config, const struct ip4_prefix *inner, char *text,
+	struct plan **ret_plan, char **ret_text, struct problems *problems, char **ret_error)
+{
+	struct plan *plan;
+	int err = plan_parse(text, strlen(text), config->plan.file, inner, &plan, problems);
+
+	if (err) {
+		free(text);
+		return err;
+	}
+	err = statefile_write(config->plan.file, text, strlen(text));
+	if (err) {
+		*ret_error = xasprintf("%s cannot be written: %s; nothing was changed",
+			config->plan.file, strerror(-err));
+		plan_free(plan);
+		free(text);
+		return err;
+	}
+	*ret_plan = plan;
+	*ret_text = text;
+	return 0;
+}
+
+int planstore_add_vm(const struct config *config, const struct ip4_prefix *inner, const char *name,
+	const struct mac *mac, uint32_t ip, struct plan **ret_plan, char **ret_text,
+	struct problems *problems, char **ret_error)
+{
+	struct vm vm = { .name = name, .ip = ip };
+	struct plan *plan;
+	uint64_t random;
+	char *text, *edited;
+	int err = planstore_load(config, inner, &plan, &text, problems);
+
+	if (err)
+		return err;
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		random = (uint64_t)time(NULL);
+	vm.mac = mac ? *mac : plan_choose_mac(plan, random);
+	if (!ip)
+		vm.ip = plan_choose_ip(plan, inner);
+	if (!vm.ip)
+		err = -ENOSPC;
+	if (err)
+		*ret_error = xstrdup("the bridge's network has no free address; name one with --ip, or "
+			"delete a VM");
+	edited = err ? NULL : plan_text_add(text, &vm);
+	plan_free(plan);
+	free(text);
+	return err ? err : replace_file(config, inner, edited, ret_plan, ret_text, problems, ret_error);
+}
+
+int planstore_del_vm(const struct config *config, const struct ip4_prefix *inner, const char *name,
+	struct plan **ret_plan, char **ret_text, struct problems *problems, char **ret_error)
+{
+	const struct vm *vm;
+	struct plan *plan;
+	char *text, *edited;
+	int err = planstore_load(config, inner, &plan, &text, problems);
+
+	if (err)
+		return err;
+	vm = plan_by_name(plan, name);
+	edited = vm ? plan_text_remove(text, vm->line) : NULL;
+	plan_free(plan);
+	free(text);
+	if (edited)
+		return replace_file(config, inner, edited, ret_plan, ret_text, problems, ret_error);
+	*ret_error = xasprintf("%s: no such VM in the plan; eipctl vm list shows them", name);
+	return -ENOENT;
 }
 
 int planstore_load_last_good(const struct config *config, const struct ip4_prefix *inner,
