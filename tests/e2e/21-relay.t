@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Clients behind a relay agent: the form of the answers, and 1000 exchanges a second without a loss.
+# Alone: it measures.
 #
 #   hypervisor: eipd ── br0 10.77.0.1/16 ──┬── eth1
 #                                          └── vnet1 ── relay 10.77.200.1

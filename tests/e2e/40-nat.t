@@ -157,6 +157,7 @@ coproc HOLD { exec ip netns exec "$OUT" "$PYTHON" "$HERE/talk.py" hold "$EIP1" 8
 hold=$HOLD_PID
 read -r -t 5 -u "${HOLD[0]}" line
 is "a TCP connection is open" "$line" "vm-002 sees 20.251.48.1"
+check "list counts it" test "$(field "[a['connections'] for a in d if a['address'] == '$EIP1'][0]" ip list)" -ge 1
 ctl ip bind vm-001 20.251.48.101 >/dev/null
 ctl ip move 20.251.48.101 vm-002 >/dev/null
 ctl ip unbind 20.251.48.101 >/dev/null

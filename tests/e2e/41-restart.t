@@ -102,6 +102,49 @@ for ((i = 0; i < 4; i++)); do
 done
 everything "after four more kills"
 
+# ---- killed in the middle of changes
+# consistent: what ip list says is what the kernel has, for each address of the pool
+consistent() {
+	"$PYTHON" - "$(ctl -j ip list)" "$(nat_rules)" "$(outer_addresses)" "vm-001=$IP1" "vm-002=$IP2" <<'END'
+import json, sys
+pool, rules, addresses = json.loads(sys.argv[1]), sys.argv[2].splitlines(), sys.argv[3]
+inner = dict(pair.split("=") for pair in sys.argv[4:])
+for one in pool:
+    address, vm = one["address"], one["vm"]
+    there = addresses.count(f" {address}/")
+    dnat = [rule.split()[-1] for rule in rules if f"-d {address}/32 " in rule]
+    snat = [rule for rule in rules if rule.endswith(f"-o eth0 -j SNAT --to-source {address}")]
+    if there != (vm is not None) or dnat != ([inner[vm]] * 2 if vm else []) or (snat and not vm):
+        print(address, vm, there, dnat, snat)
+        sys.exit(1)
+sys.exit(len(rules) != len(set(rules)))
+END
+}
+churn() {
+	for ((n = 0; n < 60; n++)); do
+		address=20.251.48.$((102 + RANDOM % 3)) vm=vm-00$((1 + RANDOM % 2))
+		case $((RANDOM % 3)) in
+		0) ctl ip bind "$vm" "$address" ;;
+		1) ctl ip unbind "$address" ;;
+		2) ctl ip move "$address" "$vm" ;;
+		esac
+	done >/dev/null 2>&1
+}
+for pause in 0.05 0.1 0.15 0.2 0.25; do
+	churn &
+	churn=$!
+	sleep "$pause" # the moment is the point here
+	daemon_end KILL
+	daemon_up
+	kill "$churn"
+	wait "$churn" 2>/dev/null
+	check "killed $pause s into changes: kernel and list agree" consistent
+done
+for address in 20.251.48.102 20.251.48.103 20.251.48.104; do
+	ctl ip unbind "$address" >/dev/null
+done
+everything "after kills in the middle of changes"
+
 # ---- bindings that no longer fit
 daemon_end TERM
 plan "$MAC1,vm-001,$IP1"

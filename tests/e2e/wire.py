@@ -2,6 +2,7 @@
 """A DHCP client and relay agent that builds its own frames and looks at each answer.
 
     wire.py direct     on a port of the bridge: every client state, odd and broken packets
+    wire.py options    what 27-options.t has configured
     wire.py relay      as a relay agent with the address of eth0, in a plan of 10.77.0.0/16
     wire.py release MAC IP    gives a lease back
     wire.py odd MAC IP        takes a lease with control characters in each text
@@ -510,6 +511,65 @@ def direct():
     vlan()
 
 
+# ---- with the configuration of 27-options.t
+
+def routes(data):
+    """RFC 3442, as {destination: router}."""
+    found, at = {}, 0
+    while at < len(data or b""):
+        width = data[at]
+        octets = (width + 7) // 8
+        network = data[at + 1:at + 1 + octets] + bytes(4 - octets)
+        router = data[at + 1 + octets:at + 5 + octets]
+        found[f"{socket.inet_ntoa(network)}/{width}"] = socket.inet_ntoa(router)
+        at += 5 + octets
+    return found
+
+
+def options():
+    def ask(*codes):
+        return exchange(request(VM1, "discover", ("param_req_list", list(codes)),
+                                ("client_id", b"\x01\x02\x03")))
+
+    offer = ask(1, 3, 6, 26, 42, 43, 150, 252)
+    if answer_is("DISCOVER: OFFER", offer, "offer", IP1) is None:
+        return
+    same("router", address(offer, 3), "192.168.6.1")
+    same("dns, two of them", address(offer, 6), "192.168.6.22,9.9.9.9")
+    same("ntp, two of them", address(offer, 42), "192.168.6.22,192.168.6.23")
+    same("mtu", number(offer, 26), 1400)
+    same("option.43 = hex:", option(offer, 43), b"\x01\x04\x0a\x0b\x0c\x0d")
+    same("option.150 = ip:", address(offer, 150), "192.168.6.9,192.168.6.10")
+    same("option.252 = text:", option(offer, 252), b"http://192.168.6.22/wpad.dat")
+    same("no static routes where they are not asked for", option(offer, 121), None)
+    same("next-server", offer[BOOTP].siaddr, "192.168.6.9")
+    same("boot-file", offer[BOOTP].file.rstrip(b"\0") or option(offer, 67), b"pxelinux.0")
+    same("client-id-echo = no: no client identifier in the answer", option(offer, 61), None)
+
+    offer = ask(1, 3, 121)
+    same("static-routes in the form of RFC 3442, with the default route that 121 replaces",
+         routes(offer and option(offer, 121)),
+         {"10.0.0.0/8": "192.168.6.2", "172.16.128.0/17": "192.168.6.3", "0.0.0.0/0": "192.168.6.1"})
+    offer = ask(1, 3)
+    same("what is not asked for is not sent",
+         offer and [option(offer, code) for code in (26, 43, 150, 252)], [None] * 4)
+    offer = ask(252, 6, 3, 1)
+    codes = [code for code, _ in raw_options(offer)] if offer else []
+    same("what is asked for comes in the order of the list (RFC 2132 9.8)",
+         [code for code in codes if code in (252, 6, 3)], [252, 6, 3])
+    same("but the mask before the router (RFC 2132 3.3)",
+         1 in codes and codes.index(1) < codes.index(3), True)
+
+    silent("authoritative = no: silence to INIT-REBOOT with a wrong address",
+           request(VM1, "request", wanted("192.168.6.9")))
+    answer_is("authoritative = no: the right address is acknowledged",
+              exchange(request(VM1, "request", wanted(IP1))), "ack", IP1)
+    frame = request(VM1, "discover")
+    frame.src = STRANGER
+    answer_is("verify-source = no: a sender with another MAC is answered", exchange(frame), "offer",
+              IP1)
+
+
 # ---- as a relay agent
 
 RELAY, RELAY_SERVER = "10.77.200.1", "10.77.0.1"
@@ -607,5 +667,6 @@ def odd(mac, ip):
 
 if __name__ == "__main__":
     wire = Wire()
-    {"direct": direct, "relay": relay, "release": release, "odd": odd}[sys.argv[1]](*sys.argv[2:])
+    {"direct": direct, "relay": relay, "options": options, "release": release,
+     "odd": odd}[sys.argv[1]](*sys.argv[2:])
     print("done")

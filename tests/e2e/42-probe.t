@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Before a bind the wire is asked whether somebody has the address: one that answers is refused.
+#
+#   outer host                        hypervisor
+#   eth0 20.251.48.1 ──────────────── eth0 20.251.48.10   br0 ── vm-001
+#        20.251.48.100 (of our pool)
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+stage_up
+vm_up vm-001 "$MAC1"
+conf outer.probe yes
+conf outer.announce 2
+daemon_up
+squatter=$(out cat /sys/class/net/eth0/address)
+ip -n "$OUT" addr add "$EIP2/32" dev eth0
+state_of() { field "[a['state'] for a in d if a['address'] == '$1'][0]" ip list; }
+
+begun=$(date +%s%N)
+is "an address that nobody answers for is bound" "$(field 'd["address"]' ip bind vm-001 "$EIP1")" "$EIP1"
+took=$((($(date +%s%N) - begun) / 1000000))
+check "within five seconds ($took ms)" test "$took" -lt 5000
+begun=$(date +%s%N)
+is "binding it again is no change" "$(field 'd["changed"]' ip bind vm-001 "$EIP1")" false
+took=$((($(date +%s%N) - begun) / 1000000))
+check "and asks nobody ($took ms)" test "$took" -lt 200
+
+capture "$OUT" "$T/arp" arp
+refused "an address that somebody answers for is refused, and who it is is told" 1 "$EIP2.*$squatter" \
+	ip bind vm-001 "$EIP2"
+got=$(ctl -j ip bind vm-001 "$EIP2" 2>/dev/null)
+is "-j: it exits 1" $? 1
+like "-j: as {\"error\": …}" "$(json 'd["error"]' <<<"$got")" "$EIP2"
+is "ip list shows the conflict" "$(state_of "$EIP2")" conflict
+is "no rule of it was made" "$(rules_of "$EIP2")" 0
+check "no address of it was put on eth0" not address_on "$EIP2"
+check "the wire was asked without claiming the address (sender 0.0.0.0, RFC 5227)" \
+	grep -qE "Request who-has $EIP2.* tell 0\.0\.0\.0" "$T/arp"
+is "no gratuitous ARP of ours for it was heard" \
+	"$(count "(Announcement $EIP2|who-has $EIP2.* tell $EIP2)" "$T/arp")" 0
+is "without an address another free one is chosen" "$(field 'd["address"]' ip bind vm-001)" 20.251.48.101
+
+ctl ip bind vm-002 20.251.48.102 >"$T/bind" 2>&1 &
+binding=$!
+check "DHCP answers while the wire is asked" vm_lease vm-001
+wait "$binding"
+is "and the binding comes to its end" $? 0
+
+ip -n "$OUT" addr del "$EIP2/32" dev eth0
+is "when nobody answers any more it can be bound" "$(field 'd["vm"]' ip bind vm-001 "$EIP2")" vm-001
+is "ip list shows it bound" "$(state_of "$EIP2")" bound
+is "the outer host has our MAC for it" "$(out busybox ping -c 1 -W 2 "$EIP2" >/dev/null
+	ip -n "$OUT" neigh show "$EIP2" | awk '{ print $5 }')" "$(hv cat /sys/class/net/eth0/address)"
+
+# An address of the pool that the administrator has put on eth0 himself.
+ip -n "$HV" addr add 20.251.48.105/24 dev eth0
+before=$(outer_addresses | grep ' 20\.251\.48\.105/')
+ctl ip bind vm-001 20.251.48.105 >/dev/null 2>&1
+ctl ip unbind 20.251.48.105 >/dev/null 2>&1
+is "an address on eth0 that is not ours is left alone" \
+	"$(outer_addresses | grep ' 20\.251\.48\.105/')" "$before"
+done_testing
