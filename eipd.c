@@ -566,12 +566,28 @@ static void on_links_changed(void *ctx)
 
 /* --- start -------------------------------------------------------------------------------- */
 
-/* What is only found by trying: the port, the nat table, the callback. */
-static void check_services(const struct config *config, struct problems *problems)
+/* A daemon with this run-dir lives: it holds the lock of its pid file. */
+static bool is_running(const struct config *config)
+{
+	char *path = xasprintf("%s/eipd.pid", config->daemon.run_dir);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool running = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return running;
+}
+
+/* What is only found by trying: the port (if asked), the nat table, the callback. */
+static void check_services(const struct config *config, bool port, struct problems *problems)
 {
 	char error[LINK_ERROR_SIZE], *text;
-	int err = link_check_port(config->inner.bridge, error);
+	int err = 0;
 	struct stat st;
+
+	if (port)
+		err = link_check_port(config->inner.bridge, error);
 
 	if (*config->dhcp.callback && (stat(config->dhcp.callback, &st) < 0 || !S_ISREG(st.st_mode) ||
 					      access(config->dhcp.callback, X_OK) < 0))
@@ -606,7 +622,8 @@ static int test(const struct options *options)
 			problem_add(&problems, config->path, 0, "no netlink socket: %s", strerror(-err));
 		else
 			(void)host_check(route, config, &host, &problems, &problems);
-		check_services(config, &problems);
+		/* the daemon that runs with this configuration has the port, and shall */
+		check_services(config, !is_running(config), &problems);
 		(void)planstore_load(config, host.inner.addr ? &host.inner : NULL, &plan, NULL, &problems);
 		natmgr_check_state(config, &problems);
 	}
@@ -674,7 +691,7 @@ static int look_at_host(struct eipd *eipd)
 		return cannot_run("no netlink socket: %s", strerror(-err));
 	err = host_check(eipd->route, eipd->config, &eipd->host, &problems, &warnings);
 	if (!err)
-		check_services(eipd->config, &problems);
+		check_services(eipd->config, true, &problems);
 	for (size_t i = 0; i < warnings.count; i++)
 		log_warning("%s", warnings.list[i].text);
 	err = problems.count ? -1 : 0;

@@ -37,7 +37,7 @@ uint16_t rbuf_u16(struct rbuf *r)
 {
 	const uint8_t *p = rbuf_take(r, 2);
 
-	return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
+	return (uint16_t)(p ? p[0] << 8 | p[1] : 0);
 }
 
 uint32_t rbuf_u32(struct rbuf *r)

@@ -14,12 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/config_value.h"
 #include "common/memory.h"
 #include "common/statefile.h"
 
 #define CONFIG_MAX_SIZE (1 << 20)
+/* iniparser's buffer, which also holds lines that are continued with a backslash */
+#define LINE_MAX_LEN    1000
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -201,7 +205,7 @@ static bool section_exists(const char *section)
 		if (!strcmp(keys[i].section, section))
 			return true;
 	}
-	return !strcmp(section, "dhcp") || !strcmp(kind_of(section), "tag");
+	return !strcmp(section, "dhcp") || !strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX));
 }
 
 /* --- the file ----------------------------------------------------------------------------- */
@@ -210,7 +214,16 @@ static bool section_exists(const char *section)
 static struct {
 	struct problems *problems;
 	const char *path;
+	char *text; /* where a line that is not understood becomes a comment */
 } loading;
+
+static void make_comment(char *text, unsigned line)
+{
+	while (--line && *text)
+		text += strcspn(text, "\n") + 1;
+	if (*text && *text != '\n')
+		*text = '#';
+}
 
 __attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *format, ...)
 {
@@ -222,9 +235,14 @@ __attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *for
 	va_end(args);
 	/* two calls a line: "iniparser: syntax error in FILE (LINE):", then "-> text of the line" */
 	paren = strrchr(text, '(');
-	if (paren && !strncmp(text, "iniparser:", 10))
-		problem_add(loading.problems, loading.path, (unsigned)strtoul(paren + 1, NULL, 10),
+	if (paren && !strncmp(text, "iniparser:", 10)) {
+		unsigned line = (unsigned)strtoul(paren + 1, NULL, 10);
+
+		problem_add(loading.problems, loading.path, line,
 			"not understood; expected [section], key = value, or a # comment");
+		if (line)
+			make_comment(loading.text, line);
+	}
 	free(text);
 	return 0;
 }
@@ -257,6 +275,9 @@ static void list_entries(struct config *config, const char *text, struct problem
 
 		line++;
 		end = p + strcspn(p, "\n");
+		if (end - p > LINE_MAX_LEN)
+			problem_add(problems, config->path, line, "longer than %d characters",
+				LINE_MAX_LEN);
 		continued = end > p && end[-1] == '\\';
 		start = p + strspn(p, " \t\r");
 		equals = memchr(p, '=', (size_t)(end - p));
@@ -359,6 +380,20 @@ static struct target find_target(struct config *config, const struct config_entr
 	return target;
 }
 
+static void set_raw(struct target *target, const struct config_entry *entry, const char *value,
+	struct problems *problems)
+{
+	int err = config_set_raw_option(target->options, entry->key + strlen(RAW_OPTION_PREFIX), value);
+
+	if (err == -EEXIST)
+		problem_add(problems, target->config->path, entry->line,
+			"[%s] %s: this option is given twice", entry->section, entry->key);
+	else if (err)
+		problem_add(problems, target->config->path, entry->line,
+			"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that the server "
+			"decides itself) = hex:…, ip:A,B or text:…", entry->section, entry->key, value);
+}
+
 static void set_entry(struct config *config, const struct config_entry *entry, const char *value,
 	struct problems *problems)
 {
@@ -382,11 +417,7 @@ static void set_entry(struct config *config, const struct config_entry *entry, c
 	} else if (target.tag && (key = find_in(tag_keys, COUNT(tag_keys), NULL, entry->key))) {
 		set_key(&target, target.tag, key, entry, value, problems);
 	} else if (target.options && !strncmp(entry->key, RAW_OPTION_PREFIX, prefix)) {
-		if (config_set_raw_option(target.options, entry->key + prefix, value))
-			problem_add(problems, config->path, entry->line,
-				"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that "
-				"the server decides itself) = hex:…, ip:A,B or text:…",
-				entry->section, entry->key, value);
+		set_raw(&target, entry, value, problems);
 	} else {
 		key = nearest_key(entry->section, entry->key);
 		problem_add(problems, config->path, entry->line,
@@ -426,8 +457,12 @@ static void set_all(struct config *config, const dictionary *dict, struct proble
 	config->dhcp.options.given = UINT_MAX;
 	for (size_t i = 0; i < config->entry_count; i++) {
 		const struct config_entry *entry = &config->entries[i];
-		char *name = xasprintf("%s:%s", entry->section, entry->key);
+		char *name;
 
+		/* given twice, which has been said */
+		if (config_line(config, entry->section, entry->key) != entry->line)
+			continue;
+		name = xasprintf("%s:%s", entry->section, entry->key);
 		set_entry(config, entry, iniparser_getstring(dict, name, ""), problems);
 		free(name);
 	}
@@ -438,14 +473,16 @@ static unsigned digits_of(uint64_t n)
 	return n < 10 ? 1 : 1 + digits_of(n / 10);
 }
 
-/* What no single value shows. Called when each by itself is right. */
+/* What no single value shows; values that are missing or wrong by themselves are passed over. */
 static void check_together(const struct config *config, struct problems *problems)
 {
 	char text[IP4_STRLEN];
 	unsigned line = config_line(config, "outer", "interface");
 	uint64_t pool = config_pool_size(config);
 
-	if (!strcmp(config->outer.interface, config->inner.bridge))
+	if (!config->outer.interface)
+		return;
+	if (config->inner.bridge && !strcmp(config->outer.interface, config->inner.bridge))
 		problem_add(problems, config->path, line, "[outer] interface: %s is the inner bridge; "
 			"public addresses need a network card of their own", config->outer.interface);
 	if (!strcmp(config->outer.interface, config->inner.uplink))
@@ -471,6 +508,45 @@ static void check_together(const struct config *config, struct problems *problem
 	}
 }
 
+/* iniparser reads files only: the text goes through one in memory. */
+static dictionary *load_text(const char *text)
+{
+	int fd = memfd_create("eipd.conf", MFD_CLOEXEC);
+	dictionary *dict = NULL;
+	char *path = xasprintf("/proc/self/fd/%d", fd);
+	size_t len = strlen(text);
+
+	if (fd >= 0 && write(fd, text, len) == (ssize_t)len)
+		dict = iniparser_load(path);
+	if (fd >= 0)
+		close(fd);
+	free(path);
+	return dict;
+}
+
+/* What is not understood is reported and passed over, so that it does not hide other problems. */
+static dictionary *parse(const char *path, char *text, struct problems *problems)
+{
+	dictionary *dict;
+
+	loading.problems = problems;
+	loading.path = path;
+	loading.text = text;
+	iniparser_set_error_callback(on_syntax_error);
+	dict = load_text(text);
+	if (!dict)
+		dict = load_text(text);
+	iniparser_set_error_callback(NULL);
+	return dict;
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	const struct problem *pa = a, *pb = b;
+
+	return pa->line < pb->line ? -1 : pa->line > pb->line;
+}
+
 int config_load(const char *path, struct config **ret_config, struct problems *problems)
 {
 	size_t problems_before = problems->count, len;
@@ -486,21 +562,19 @@ int config_load(const char *path, struct config **ret_config, struct problems *p
 	config = xcalloc(1, sizeof(*config));
 	config->path = xstrdup(path);
 	list_entries(config, text, problems);
-	loading.problems = problems;
-	loading.path = path;
-	iniparser_set_error_callback(on_syntax_error);
-	dict = iniparser_load(path);
-	iniparser_set_error_callback(NULL);
+	dict = parse(path, text, problems);
 	if (dict)
 		set_all(config, dict, problems);
 	else if (problems->count == problems_before)
-		problem_add(problems, path, 0, "cannot be read");
-	if (dict && problems->count == problems_before)
+		problem_add(problems, path, 0, "cannot be parsed");
+	if (dict)
 		check_together(config, problems);
 	if (dict)
 		iniparser_freedict(dict);
 	free(text);
 	if (problems->count != problems_before) {
+		qsort(problems->list + problems_before, problems->count - problems_before,
+			sizeof(*problems->list), compare_lines);
 		config_free(config);
 		return -EINVAL;
 	}

@@ -250,8 +250,10 @@ int config_set_domain(void *field, const char *value)
 	if (strlen(value) > 253)
 		return -EINVAL;
 	for (const char *c = value; *c; c++) {
-		if (*c == '.' ? label == 0 || !c[1] || c[-1] == '-'
-			      : !isalnum((unsigned char)*c) && (*c != '-' || label == 0))
+		bool ends = !c[1] || c[1] == '.';
+
+		if (*c == '.' ? label == 0 || !c[1]
+			      : !isalnum((unsigned char)*c) && (*c != '-' || label == 0 || ends))
 			return -EINVAL;
 		label = *c == '.' ? 0 : label + 1;
 		if (label > 63)
@@ -441,6 +443,13 @@ int config_set_raw_option(struct config_options *options, const char *number, co
 		parse_octets(value, &option))
 		return -EINVAL;
 	option.code = (uint8_t)code;
+	for (size_t i = 0; i < options->raw_count; i++) {
+		/* option.07 and option.7 are different keys for one option */
+		if (options->raw[i].code == option.code) {
+			free(option.data);
+			return -EEXIST;
+		}
+	}
 	options->raw = xrealloc(options->raw, options->raw_count + 1, sizeof(option));
 	options->raw[options->raw_count++] = option;
 	return 0;

@@ -43,7 +43,7 @@ int config_set_client_arch(void *field, const char *value);
 /* struct config_options */
 int config_set_router(void *field, const char *value);
 int config_set_routes(void *field, const char *value);
-/* option.N, N in `number`: added to the list */
+/* option.N, N in `number`: added to the list. -EEXIST: it is there already. */
 int config_set_raw_option(struct config_options *options, const char *number, const char *value);
 
 #endif

@@ -101,10 +101,25 @@ static int sync_directory_of(const char *path)
 	return err;
 }
 
+/* Where a symbolic link points to whose file is not there yet; NULL: it is no link. Heap. */
+static char *read_dangling_link(const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(path, target, sizeof(target) - 1);
+	const char *slash = strrchr(path, '/');
+
+	if (len < 0)
+		return NULL;
+	target[len] = '\0';
+	if (target[0] == '/' || !slash)
+		return xstrdup(target);
+	return xasprintf("%.*s/%s", (int)(slash - path), path, target);
+}
+
 int statefile_write(const char *path, const char *text, size_t len)
 {
-	char *real = realpath(path, NULL);
-	const char *target = real ? real : path;
+	char *real = realpath(path, NULL), *link = real ? NULL : read_dangling_link(path);
+	const char *target = real ? real : link ? link : path;
 	char *tmp = xasprintf("%s.new", target);
 	struct stat st;
 	int err = 0, fd;
@@ -138,6 +153,7 @@ int statefile_write(const char *path, const char *text, size_t len)
 		(void)sync_directory_of(target);
 out:
 	free(tmp);
+	free(link);
 	free(real);
 	return err;
 }

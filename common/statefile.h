@@ -9,8 +9,8 @@
 
 /*
  * Reads a whole regular file of at most max octets into memory that the caller frees; a NUL is
- * put behind it. 0, or -errno: -EFBIG if larger than max, -EINVAL if it holds a NUL or is no
- * regular file.
+ * put behind it. 0, or -errno: -EFBIG if larger than max, -EISDIR, or -EINVAL if it holds a NUL
+ * or is no regular file.
  */
 int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_len);
 

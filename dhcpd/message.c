@@ -18,16 +18,15 @@ static enum dhcp_drop join(struct dhcp_message *message, struct dhcp_option *opt
 {
 	uint8_t *end = message->joined + message->joined_len;
 	/* parts that follow each other, as they do, are joined where the first ones are already */
-	size_t moved = option->data + option->len == end ? 0 : option->len;
+	bool in_place = option->data + option->len == end;
+	size_t moved = in_place ? 0 : option->len;
 
 	if (moved + len > sizeof(message->joined) - message->joined_len)
 		return DROP_OPTIONS;
-	if (moved) {
-		memcpy(end, option->data, moved);
+	memcpy(end, option->data, moved);
+	memcpy(end + moved, data, len);
+	if (!in_place)
 		option->data = end;
-	}
-	if (len)
-		memcpy(end + moved, data, len);
 	message->joined_len += moved + len;
 	option->len += len;
 	return DROP_NONE;

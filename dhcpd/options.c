@@ -66,24 +66,33 @@ static void put_route(struct wbuf *w, const struct ip4_prefix *destination, uint
 	wbuf_u32(w, router);
 }
 
-/* A client that takes option 121 ignores option 3: the default route must be in it as well. */
-static void add_routes(struct option_set *set, const struct config_options *config,
-	const uint32_t *default_router)
+/*
+ * A client that takes option 121 ignores option 3: the default route must be in it as well. Made
+ * when all layers lie on each other, with the router that has come out on top.
+ */
+static void add_routes(struct option_set *set)
 {
 	static const struct ip4_prefix everything = { 0 };
+	const struct config_options *config = set->routes;
 	size_t cap = (config->route_count + 1) * 9;
+	bool has_default = false;
 	uint8_t *data;
 	struct wbuf w;
+	struct rbuf r;
 
 	data = xcalloc(cap, 1);
 	wbuf_init(&w, data, cap);
 	for (size_t i = 0; i < config->route_count; i++) {
 		put_route(&w, &config->routes[i].destination, config->routes[i].router);
-		if (config->routes[i].destination.len == 0)
-			default_router = NULL;
+		has_default = has_default || config->routes[i].destination.len == 0;
 	}
-	if (default_router && config->route_count)
-		put_route(&w, &everything, *default_router);
+	for (size_t i = 0; i < set->count && !has_default && config->route_count; i++) {
+		if (set->values[i].code != OPT_ROUTER || set->values[i].len < 4)
+			continue;
+		rbuf_init(&r, set->values[i].data, 4);
+		put_route(&w, &everything, rbuf_u32(&r));
+		has_default = true;
+	}
 	add(set, OPT_CLASSLESS_ROUTE, data, w.len);
 	free(data);
 }
@@ -131,8 +140,7 @@ static struct option_set *layer_new(const struct config_options *config,
 	if (GIVEN(KEY_BOOT_FILE))
 		add_text(set, OPT_BOOT_FILE, config->boot_file);
 	if (GIVEN(KEY_ROUTES))
-		add_routes(set, config, !GIVEN(KEY_ROUTER) ? &self->addr :
-			router->count ? &router->addr[0] : NULL);
+		set->routes = config;
 	if (GIVEN(KEY_MTU))
 		add(set, OPT_INTERFACE_MTU, (uint8_t[]){ (uint8_t)(config->mtu >> 8),
 			(uint8_t)config->mtu }, config->mtu ? 2 : 0);
@@ -175,8 +183,16 @@ struct option_catalog {
 	size_t count;
 };
 
+static bool says(const struct option_set *layer, uint8_t code)
+{
+	return layer->by_code[code] != NULL;
+}
+
 static void lay_on(struct option_set *set, const struct option_set *layer)
 {
+	/* an option.121 is laid on as it is, and static-routes take the place of one below */
+	if (layer->routes || says(layer, OPT_CLASSLESS_ROUTE))
+		set->routes = says(layer, OPT_CLASSLESS_ROUTE) ? NULL : layer->routes;
 	for (size_t i = 0; i < layer->count; i++)
 		add(set, layer->values[i].code, layer->values[i].data, layer->values[i].len);
 	if (layer->given & 1u << KEY_LEASE_TIME)
@@ -205,6 +221,8 @@ static struct option_set *combine(const struct option_catalog *catalog, uint64_t
 		if (planned & UINT64_C(1) << i)
 			lay_on(set, catalog->tags[i]);
 	}
+	if (set->routes)
+		add_routes(set);
 	/* what some layer emptied is not sent */
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->values[i].len)

@@ -30,6 +30,7 @@ struct option_set {
 	unsigned given;         /* as in struct config_options; for the three below */
 	uint32_t lease_time;    /* seconds or TIME_INFINITE */
 	uint32_t next_server;   /* host order; 0: none */
+	const struct config_options *routes; /* whose static-routes these are; NULL: none */
 	const char *boot_file, *domain; /* "": none; the configuration owns them */
 };
 

@@ -130,14 +130,19 @@ static void push_requested(struct item_list *list, const struct reply_context *c
 	const struct dhcp_option *wanted = &request->option[OPT_PARAMETER_LIST];
 	const struct option_set *options = context->options;
 
-	/* RFC 2132 3.3: the mask before the router; clients need it, listed or not */
-	push_configured(list, context, vm, OPT_SUBNET_MASK);
+	/* clients need the mask, listed or not */
+	if (!wanted->data || !memchr(wanted->data, OPT_SUBNET_MASK, wanted->len))
+		push_configured(list, context, vm, OPT_SUBNET_MASK);
 	/* RFC 3442: a client that wants classless routes gets these, and no others beside them */
 	if (wanted->data && options->by_code[OPT_CLASSLESS_ROUTE] &&
 		memchr(wanted->data, OPT_CLASSLESS_ROUTE, wanted->len))
 		list->has[OPT_ROUTER] = list->has[OPT_STATIC_ROUTE] = true;
-	for (size_t i = 0; i < wanted->len; i++)
+	for (size_t i = 0; i < wanted->len; i++) {
+		/* RFC 2132 3.3: the mask before the router */
+		if (wanted->data[i] == OPT_ROUTER)
+			push_configured(list, context, vm, OPT_SUBNET_MASK);
 		push_configured(list, context, vm, wanted->data[i]);
+	}
 	if (wanted->data)
 		return;
 	push_configured(list, context, vm, OPT_HOST_NAME);

@@ -61,7 +61,7 @@ const struct binding *binding_first(const struct binding_table *table, const cha
 }
 
 /* A forward of the address; NULL: it is not shared. */
-static const struct forward *find_shared(const struct binding_table *table, uint32_t address)
+const struct forward *forward_of(const struct binding_table *table, uint32_t address)
 {
 	for (size_t i = 0; i < table->forward_count; i++) {
 		if (table->forwards[i].address == address)
@@ -74,7 +74,7 @@ static bool may_have(const struct binding_table *table, uint32_t address, const 
 {
 	const struct cooldown *cooling = binding_cooling(table, address, now);
 
-	return !binding_find(table, address) && !find_shared(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
+	return !binding_find(table, address) && !forward_of(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
 }
 
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
@@ -167,7 +167,7 @@ static void take_back_forward(struct binding_table *table, const struct config *
 
 	memmove(&table->forwards[i], &table->forwards[i + 1],
 		(--table->forward_count - i) * sizeof(*table->forwards));
-	if (!find_shared(table, forward.address))
+	if (!forward_of(table, forward.address))
 		cool_down(table, config, forward.address, forward.vm, now);
 }
 
@@ -230,7 +230,7 @@ int binding_bind(struct binding_table *table, const struct config *config, const
 			bound->vm, text, vm->name, vm->name);
 		return -EBUSY;
 	}
-	if (find_shared(table, address)) {
+	if (forward_of(table, address)) {
 		*ret_error = xasprintf("%s is shared by port forwards; delete them first "
 			"(eipctl forward list), or bind another address", text);
 		return -EBUSY;
@@ -254,7 +254,7 @@ int binding_unbind(struct binding_table *table, const struct config *config, uin
 		take_back(table, config, (size_t)(bound - table->list), now);
 		return 1;
 	}
-	if (find_shared(table, address)) {
+	if (forward_of(table, address)) {
 		*ret_error = xasprintf("%s is not bound but shared by port forwards; "
 			"eipctl forward del takes them away", ip4_format(address, text));
 		return -EBUSY;
@@ -414,7 +414,7 @@ const struct forward *forward_find(const struct binding_table *table, const stru
 	return NULL;
 }
 
-static const struct forward *find_overlap(const struct binding_table *table,
+const struct forward *forward_overlap(const struct binding_table *table,
 	const struct forward *wanted)
 {
 	for (size_t i = 0; i < table->forward_count; i++) {
@@ -430,8 +430,8 @@ static const struct forward *find_overlap(const struct binding_table *table,
 int forward_add(struct binding_table *table, const struct config *config, const struct plan *plan,
 	const struct forward *wanted, time_t now, char **ret_error)
 {
-	const struct forward *there = find_overlap(table, wanted);
-	const struct forward *shared = find_shared(table, wanted->address);
+	const struct forward *there = forward_overlap(table, wanted);
+	const struct forward *shared = forward_of(table, wanted->address);
 	const struct binding *bound = binding_find(table, wanted->address);
 	char text[FORWARD_STRLEN], other[FORWARD_STRLEN];
 	struct forward forward = *wanted;
@@ -475,7 +475,7 @@ int forward_del(struct binding_table *table, const struct config *config,
 	const struct forward *wanted, time_t now, char **ret_error)
 {
 	const struct forward *there = forward_find(table, wanted);
-	const struct forward *overlap = find_overlap(table, wanted);
+	const struct forward *overlap = forward_overlap(table, wanted);
 	char text[FORWARD_STRLEN], other[FORWARD_STRLEN];
 
 	if (there) {

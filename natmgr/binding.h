@@ -75,8 +75,11 @@ int binding_move(struct binding_table *table, const struct config *config, const
 int forward_parse(const char *text, struct forward *ret_forward);
 #define FORWARD_STRLEN (IP4_STRLEN + 16)
 char *forward_format(const struct forward *forward, char buf[static FORWARD_STRLEN]);
-/* The forward of just these ports; NULL: none. */
+/* The forward of just these ports; one that has some of them; any of an address. NULL: none. */
 const struct forward *forward_find(const struct binding_table *table, const struct forward *wanted);
+const struct forward *forward_overlap(const struct binding_table *table,
+	const struct forward *wanted);
+const struct forward *forward_of(const struct binding_table *table, uint32_t address);
 
 /* As binding_bind(). `wanted` has no label yet; its VM is named, its MAC not set. */
 int forward_add(struct binding_table *table, const struct config *config, const struct plan *plan,

@@ -66,6 +66,8 @@ static const char *parse_bind(struct binding_table *table, char *const *word)
 		return "not a label";
 	if (binding_find(table, binding.address))
 		return "this address stands here twice";
+	if (forward_of(table, binding.address))
+		return "this address is shared by a forward";
 	snprintf(binding.vm, sizeof(binding.vm), "%s", word[2]);
 	table->list = xrealloc(table->list, table->count + 1, sizeof(binding));
 	table->list[table->count++] = binding;
@@ -91,6 +93,8 @@ static const char *parse_forward(struct binding_table *table, char *const *word)
 		return "expected source or -";
 	if (binding_find(table, forward.address))
 		return "this address is bound as a whole";
+	if (forward_overlap(table, &forward))
+		return "these ports, or some of them, stand here twice";
 	forward.to = (uint16_t)to;
 	forward.is_source = word[6][0] == 's';
 	snprintf(forward.vm, sizeof(forward.vm), "%s", word[2]);
@@ -138,10 +142,10 @@ int binding_parse(const char *text, const char *file, struct binding_table *ret_
 	struct problems *problems)
 {
 	struct binding_table table = { 0 };
-	size_t problems_before = problems->count;
+	size_t problems_before = problems->count, header = strlen(FILE_HEADER);
 	unsigned number = 0;
 
-	if (strncmp(text, FILE_HEADER, strlen(FILE_HEADER)))
+	if (strncmp(text, FILE_HEADER, header) || !strchr(";\n", text[header]))
 		problem_add(problems, file, 1, "not a file of bindings that this version knows; "
 			"expected \"%s\" first", FILE_HEADER);
 	while (*text && problems->count == problems_before) {

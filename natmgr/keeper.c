@@ -186,7 +186,8 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 			report->addresses.add_count + report->addresses.remove_count);
 	}
 	if (report->flows_forgotten)
-		log_info("nat: %zu flows with an old mapping were forgotten", report->flows_forgotten);
+		log_info("nat: flows with an old mapping that were forgotten: %zu",
+			report->flows_forgotten);
 	if (report->flow_error && !keeper->flows_failed)
 		log_warning("nat: flows with an old mapping cannot be forgotten: %s (kernel option "
 			"CONFIG_NF_CT_NETLINK; if it is a module: modprobe nf_conntrack_netlink)",

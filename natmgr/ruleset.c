@@ -213,15 +213,17 @@ struct edit_list {
 	size_t count, cap;
 };
 
-static struct edit *add_edit(struct edit_list *list, enum edit_kind kind, const struct chain *chain)
+static void add_edit(struct edit_list *list, enum edit_kind kind, const struct chain *chain,
+	size_t position, const struct rule *rule)
 {
+	static const struct rule none;
+
 	if (list->count == list->cap) {
 		list->cap = list->cap ? list->cap * 2 : 16;
 		list->edits = xrealloc(list->edits, list->cap, sizeof(*list->edits));
 	}
-	list->edits[list->count] = (struct edit){ .kind = kind, .chain = chain->name,
-		.builtin = chain->builtin };
-	return &list->edits[list->count++];
+	list->edits[list->count++] = (struct edit){ .kind = kind, .chain = chain->name,
+		.builtin = chain->builtin, .position = position, .rule = rule ? *rule : none };
 }
 
 /* A total order over what we write; only for finding equal rules. */
@@ -278,42 +280,67 @@ static size_t wanted_at(const struct indexed_rule *sorted, size_t count, const s
 }
 
 /*
- * Keeps the rules of `have` that are wanted and stand in the wanted order (those behind the last
- * that was kept), deletes the others, inserts what is missing: one walk over both.
+ * Which rules of `have` may stay: as many as possible that are wanted and stand in the wanted order
+ * (the longest increasing subsequence of their places in `want`). keep[i]: the i-th stays.
  */
+static void choose_kept(const size_t *place, size_t count, size_t nowhere, bool *keep)
+{
+	size_t *ends = xcalloc(count, sizeof(*ends));   /* of the best sequence of each length */
+	size_t *before = xcalloc(count, sizeof(*before)); /* whom a rule follows, plus one */
+	size_t length = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t low = 0, high = length;
+
+		if (place[i] == nowhere)
+			continue;
+		while (low < high) {
+			size_t middle = low + (high - low) / 2;
+
+			if (place[ends[middle]] < place[i])
+				low = middle + 1;
+			else
+				high = middle;
+		}
+		before[i] = low ? ends[low - 1] + 1 : 0;
+		ends[low] = i;
+		if (low == length)
+			length++;
+	}
+	for (size_t i = length ? ends[length - 1] + 1 : 0; i; i = before[i - 1])
+		keep[i - 1] = true;
+	free(before);
+	free(ends);
+}
+
+/* Deletes what may not stay, inserts what is missing: one walk over both. */
 static void diff_rules(struct edit_list *list, const struct chain *have, const struct chain *want)
 {
 	struct indexed_rule *sorted = xcalloc(want->count, sizeof(*sorted));
+	size_t *place = xcalloc(have->count, sizeof(*place));
+	bool *keep = xcalloc(have->count, sizeof(*keep));
 	size_t next = 0, position = 0;
 
 	for (size_t i = 0; i < want->count; i++)
 		sorted[i] = (struct indexed_rule){ &want->rules[i], i };
 	qsort(sorted, want->count, sizeof(*sorted), compare_indexed);
+	for (size_t h = 0; h < have->count; h++)
+		place[h] = wanted_at(sorted, want->count, &have->rules[h]);
+	choose_kept(place, have->count, want->count, keep);
 	for (size_t h = 0; h < have->count; h++) {
-		size_t at = wanted_at(sorted, want->count, &have->rules[h]);
-
-		if (at == want->count || at < next) {
-			struct edit *edit = add_edit(list, EDIT_RULE_DELETE, have);
-
-			edit->position = position;
-			edit->rule = have->rules[h];
+		if (!keep[h]) {
+			add_edit(list, EDIT_RULE_DELETE, want, position, &have->rules[h]);
 			continue;
 		}
-		for (; next < at; next++) {
-			struct edit *edit = add_edit(list, EDIT_RULE_INSERT, have);
-
-			edit->position = position++;
-			edit->rule = want->rules[next];
-		}
+		for (; next < place[h]; next++)
+			add_edit(list, EDIT_RULE_INSERT, want, position++, &want->rules[next]);
 		next++;
 		position++;
 	}
-	for (; next < want->count; next++) {
-		struct edit *edit = add_edit(list, EDIT_RULE_INSERT, want);
-
-		edit->position = position++;
-		edit->rule = want->rules[next];
-	}
+	for (; next < want->count; next++)
+		add_edit(list, EDIT_RULE_INSERT, want, position++, &want->rules[next]);
+	free(keep);
+	free(place);
 	free(sorted);
 }
 
@@ -327,13 +354,13 @@ size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, stru
 		const struct chain *there = ruleset_find_chain(have, wanted->name);
 
 		if (!there || !there->exists)
-			add_edit(&list, EDIT_CHAIN_NEW, wanted);
+			add_edit(&list, EDIT_CHAIN_NEW, wanted, 0, NULL);
 		diff_rules(&list, there ? there : &nothing, wanted);
 		/* when all is in it, packets may come */
 		if (wanted->jumps && (!there || !there->jumps))
-			add_edit(&list, EDIT_JUMP_NEW, wanted);
+			add_edit(&list, EDIT_JUMP_NEW, wanted, 0, NULL);
 		for (unsigned n = wanted->jumps; there && n < there->jumps; n++)
-			add_edit(&list, EDIT_JUMP_DELETE, wanted);
+			add_edit(&list, EDIT_JUMP_DELETE, wanted, 0, NULL);
 	}
 	for (size_t i = 0; i < have->count; i++) {
 		const struct chain *there = &have->chains[i];
@@ -341,9 +368,9 @@ size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, stru
 		if (ruleset_find_chain(want, there->name))
 			continue;
 		for (unsigned n = 0; n < there->jumps; n++)
-			add_edit(&list, EDIT_JUMP_DELETE, there);
+			add_edit(&list, EDIT_JUMP_DELETE, there, 0, NULL);
 		if (there->exists)
-			add_edit(&list, EDIT_CHAIN_DELETE, there);
+			add_edit(&list, EDIT_CHAIN_DELETE, there, 0, NULL);
 	}
 	*ret_edits = list.edits;
 	return list.count;
