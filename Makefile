@@ -60,7 +60,7 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(CORE)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 unit: build-tests
-	$(Q)set -e; for t in $(TESTS); do $$t; done
+	$(Q)failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
 
 check: all
 	$(Q)scripts/check --no-install

@@ -105,7 +105,9 @@ static int compare_codes(const void *a, const void *b)
 /* Sorts the values, and finds them by their codes. */
 static void index_values(struct option_set *set)
 {
-	qsort(set->values, set->count, sizeof(*set->values), compare_codes);
+	/* a layer may say nothing, and qsort() wants an array */
+	if (set->count)
+		qsort(set->values, set->count, sizeof(*set->values), compare_codes);
 	for (size_t i = 0; i < set->count; i++)
 		set->by_code[set->values[i].code] = &set->values[i];
 }

@@ -23,7 +23,8 @@
 #include "common/problem.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
-#define IP4(a, b, c, d) ((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
+#define IP4(a, b, c, d) \
+	((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
 /* A string literal as octets, which may hold NULs. */
 struct octets {
@@ -45,8 +46,8 @@ static inline void suite_add(struct suite *suite, const char *sentence, CMUnitTe
 	suite->tests = realloc(suite->tests, (suite->count + 1) * sizeof(*suite->tests));
 	if (!suite->tests)
 		abort();
-	suite->tests[suite->count++] = (struct CMUnitTest){ .name = sentence, .test_func = test,
-		.initial_state = (void *)(uintptr_t)row };
+	suite->tests[suite->count++] = (struct CMUnitTest){ .name = strdup(sentence),
+		.test_func = test, .initial_state = (void *)(uintptr_t)row };
 }
 
 /* Every row of a table is a case of its own, named by its sentence: all that fail are shown. */
@@ -60,6 +61,8 @@ static inline int suite_run(struct suite *suite, const char *name)
 {
 	int failed = _cmocka_run_group_tests(name, suite->tests, suite->count, NULL, NULL);
 
+	for (size_t i = 0; i < suite->count; i++)
+		free((char *)(uintptr_t)suite->tests[i].name);
 	free(suite->tests);
 	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -112,7 +115,8 @@ static inline void file_write(const char *path, const void *text, size_t len)
 /* --- problems ----------------------------------------------------------------------------- */
 
 /* How many problems have this line and this in their text (any text where NULL). */
-static inline size_t problems_match(const struct problems *problems, unsigned line, const char *text)
+static inline size_t problems_match(const struct problems *problems, unsigned line,
+	const char *text)
 {
 	size_t n = 0;
 

@@ -89,7 +89,8 @@ static void test_take_too_much(void **state)
 
 static void test_write(void **state)
 {
-	static const uint8_t expected[] = { 0x01, 0x82, 0x03, 0x84, 0x05, 0x06, 0x07, 'a', 'b', 0, 0 };
+	static const uint8_t expected[] = { 0x01, 0x82, 0x03, 0x84, 0x05, 0x06, 0x07, 'a', 'b', 0,
+		0 };
 	uint8_t data[sizeof(expected)];
 	struct wbuf w;
 
