@@ -21,9 +21,9 @@
 #include "common/host.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/planner.h"
 #include "common/planstore.h"
 #include "common/statefile.h"
-#include "common/writer.h"
 #include "dhcpd/dhcpd.h"
 #include "dhcpd/link.h"
 #include "natmgr/natmgr.h"
@@ -50,10 +50,7 @@ struct eipd {
 	struct netlink_monitor monitor;
 	struct dhcpd *dhcpd;
 	struct natmgr *natmgr;
-	struct plan *plan;
-	time_t plan_loaded;
-	char *plan_error; /* why the file is not what is in force; NULL: it is */
-	struct writer last_good;
+	struct planner *planner;
 	uint64_t started;
 	int pid_fd;
 	char *pid_path;
@@ -83,187 +80,16 @@ __attribute__((format(printf, 1, 2))) static int cannot_run(const char *format, 
 	return -1;
 }
 
-/* --- plan --------------------------------------------------------------------------------- */
-
-static json_t *describe_problems(const struct problems *problems)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < problems->count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s}", "file",
-			problems->list[i].file, "line", (int)problems->list[i].line, "text",
-			problems->list[i].text));
-	return list;
-}
-
-static void log_problems(const struct problems *problems, void (*say)(const char *format, ...))
-{
-	/* a plan may be wrong on every line; the rest is for eipctl reload and eipd -t */
-	const size_t most = 20;
-
-	for (size_t i = 0; i < problems->count && i < most; i++) {
-		char *text = problem_format(&problems->list[i]);
-
-		say("plan: %s", text);
-		free(text);
-	}
-	if (problems->count > most)
-		say("plan: and %zu more; eipctl reload or eipd -t shows them all", problems->count - most);
-}
-
-static char *plan_refusal(const struct eipd *eipd, size_t count)
-{
-	return xasprintf("the plan %s is refused (%zu problem%s); the plan in force stays",
-		eipd->config->plan.file, count, count == 1 ? "" : "s");
-}
-
-static void plan_kept(void *ctx, int err)
-{
-	const struct eipd *eipd = ctx;
-
-	if (err)
-		log_warning("plan: no copy could be kept under %s: %s; if the file is spoiled, the next "
-			"start will have none to go by", eipd->config->daemon.state_dir, strerror(-err));
-}
-
-/* At start a refused plan is no reason to leave the VMs without network. */
-static int load_first_plan(struct eipd *eipd)
-{
-	struct problems problems = { 0 }, old_problems = { 0 };
-	char *text = NULL;
-	int err = planstore_load(eipd->config, &eipd->host.inner, &eipd->plan, &text, &problems);
-
-	if (!err) {
-		writer_write(&eipd->last_good, text, strlen(text));
-	} else {
-		err = planstore_load_last_good(eipd->config, &eipd->host.inner, &eipd->plan,
-			&old_problems);
-		if (!err) {
-			log_problems(&problems, log_error);
-			eipd->plan_error = xasprintf("the plan %s is refused (%zu problem%s); serving the "
-				"last good one from %s/plan.last-good", eipd->config->plan.file,
-				problems.count, problems.count == 1 ? "" : "s",
-				eipd->config->daemon.state_dir);
-			log_error("plan: %s", eipd->plan_error);
-		} else {
-			print_problems(&problems);
-			cannot_run("the plan %s is refused, and no good one was kept in %s; mend it",
-				eipd->config->plan.file, eipd->config->daemon.state_dir);
-		}
-	}
-	eipd->plan_loaded = time(NULL);
-	problems_done(&problems);
-	problems_done(&old_problems);
-	return err;
-}
-
-/* A plan on its way into force, and the client that waits for it (if any). */
-struct reload {
-	struct eipd *eipd;
-	struct plan_diff diff;
-	struct control_request *request;
-	json_t *result; /* what the client is told; NULL: the numbers of the difference */
-};
-
-static json_t *describe_diff(const struct plan_diff *diff)
-{
-	return json_pack("{s:I, s:I, s:I}", "added", (json_int_t)diff->added, "changed",
-		(json_int_t)diff->changed, "removed", (json_int_t)diff->removed);
-}
-
-static void reload_done(void *ctx, const char *error)
-{
-	struct reload *reload = ctx;
-
-	if (error)
-		log_error("plan: in force, but not yet in the kernel: %s", error);
-	if (reload->request && error)
-		control_refuse(reload->request, NULL, "the new plan is in force for DHCP, but NAT does not "
-			"follow yet: %s; it is tried again every %u s", error,
-			reload->eipd->config->nat.resync);
-	else if (reload->request)
-		control_reply(reload->request, reload->result ? json_incref(reload->result)
-							      : describe_diff(&reload->diff));
-	json_decref(reload->result);
-	free(reload);
-}
-
-static void refuse_plan(struct eipd *eipd, const struct problems *problems,
-	struct control_request *request)
-{
-	free(eipd->plan_error);
-	eipd->plan_error = plan_refusal(eipd, problems->count);
-	log_problems(problems, log_error);
-	log_error("plan: %s", eipd->plan_error);
-	if (request)
-		control_refuse(request, json_pack("{s:o}", "problems", describe_problems(problems)),
-			"%s", eipd->plan_error);
-}
-
-static void adopt_plan(struct eipd *eipd, struct plan *plan, struct control_request *request,
-	json_t *result)
-{
-	struct reload *reload = xcalloc(1, sizeof(*reload));
-	struct plan *old = eipd->plan;
-
-	*reload = (struct reload){ eipd, plan_compare(old, plan), request, result };
-	free(eipd->plan_error);
-	eipd->plan_error = NULL;
-	eipd->plan_loaded = time(NULL);
-	eipd->plan = plan;
-	events_post(eipd->events, "reload", json_pack("{s:I, s:I, s:I, s:I}", "vms",
-		(json_int_t)plan_count(plan), "added", (json_int_t)reload->diff.added, "changed",
-		(json_int_t)reload->diff.changed, "removed", (json_int_t)reload->diff.removed));
-	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed", plan_count(plan),
-		reload->diff.added, reload->diff.changed, reload->diff.removed);
-	dhcpd_replan(eipd->dhcpd, plan);
-	natmgr_replan(eipd->natmgr, plan, reload_done, reload);
-	plan_free(old);
-}
-
-static void reload_plan(struct eipd *eipd, struct control_request *request)
-{
-	struct problems problems = { 0 };
-	struct plan *plan;
-	char *text;
-
-	if (planstore_load(eipd->config, &eipd->host.inner, &plan, &text, &problems)) {
-		refuse_plan(eipd, &problems, request);
-	} else {
-		writer_write(&eipd->last_good, text, strlen(text));
-		adopt_plan(eipd, plan, request, NULL);
-	}
-	problems_done(&problems);
-}
-
 /* --- commands ----------------------------------------------------------------------------- */
 
 static json_t *describe_status(const struct eipd *eipd)
 {
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:b, s:{s:s, s:I, s:I, s:o}, s:o, s:o, s:o}",
-		"version", VERSION, "pid", (int)getpid(), "uptime",
-		(json_int_t)((loop_now() - eipd->started) / 1000), "backend", "iptables", "bridge",
-		eipd->config->inner.bridge, "outer", eipd->config->outer.interface, "ready", 1, "plan",
-		"file", eipd->config->plan.file, "vms", (json_int_t)plan_count(eipd->plan), "loaded",
-		(json_int_t)eipd->plan_loaded, "error",
-		eipd->plan_error ? json_string(eipd->plan_error) : json_null(), "dhcp",
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "version", VERSION,
+		"pid", (int)getpid(), "uptime", (json_int_t)((loop_now() - eipd->started) / 1000),
+		"backend", "iptables", "bridge", eipd->config->inner.bridge, "outer",
+		eipd->config->outer.interface, "ready", 1, "plan", planner_status(eipd->planner), "dhcp",
 		dhcpd_status(eipd->dhcpd), "nat", natmgr_status(eipd->natmgr), "callback",
 		dhcpd_callback_status(eipd->dhcpd));
-}
-
-static json_t *describe_vm(const struct eipd *eipd, const struct vm *vm)
-{
-	char mac[MAC_STRLEN], ip[IP4_STRLEN];
-	json_t *object = json_pack("{s:s, s:s, s:s}", "name", vm->name, "mac",
-		mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip));
-
-	dhcpd_describe_vm(eipd->dhcpd, vm, object);
-	natmgr_describe_vm(eipd->natmgr, vm, object);
-	if (vm->tags)
-		json_object_set_new(object, "tags", json_string(vm->tags));
-	if (vm->ignore)
-		json_object_set_new(object, "ignore", json_true());
-	return object;
 }
 
 static void command_status(void *ctx, struct control_request *request, unsigned argc,
@@ -272,106 +98,6 @@ static void command_status(void *ctx, struct control_request *request, unsigned 
 	(void)argc;
 	(void)argv;
 	control_reply(request, describe_status(ctx));
-}
-
-static void add_difference(const struct eipd *eipd, json_t *list, const char *change,
-	const struct vm *vm, bool loses)
-{
-	char ip[IP4_STRLEN];
-	json_t *object = json_pack("{s:s, s:s, s:s}", "change", change, "vm", vm->name, "ip",
-		ip4_format(vm->ip, ip));
-
-	if (loses)
-		natmgr_describe_vm(eipd->natmgr, vm, object);
-	json_array_append_new(list, object);
-}
-
-/* What a reload would do: each VM that differs, and the public addresses that would be free. */
-static json_t *describe_differences(const struct eipd *eipd, const struct plan *plan)
-{
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < plan_count(plan); i++) {
-		const struct vm *vm = plan_vm(plan, i), *old = plan_by_name(eipd->plan, vm->name);
-
-		if (!old || !vm_equal(old, vm))
-			add_difference(eipd, list, old ? "changed" : "added", vm, false);
-	}
-	for (size_t i = 0; i < plan_count(eipd->plan); i++) {
-		const struct vm *old = plan_vm(eipd->plan, i);
-
-		if (!plan_by_name(plan, old->name))
-			/* under a new name it keeps what it has */
-			add_difference(eipd, list, "removed", old, !plan_by_mac(plan, &old->mac));
-	}
-	return list;
-}
-
-static void refuse_text(const struct problems *problems, struct control_request *request,
-	const char *error)
-{
-	control_refuse(request, problems->count ? json_pack("{s:o}", "problems",
-		describe_problems(problems)) : NULL, "%s", error);
-}
-
-static void dry_run(const struct eipd *eipd, struct control_request *request)
-{
-	struct problems problems = { 0 };
-	struct plan_diff diff;
-	struct plan *plan;
-	json_t *result;
-	char *error;
-
-	if (planstore_load(eipd->config, &eipd->host.inner, &plan, NULL, &problems)) {
-		error = plan_refusal(eipd, problems.count);
-		refuse_text(&problems, request, error);
-		free(error);
-	} else {
-		diff = plan_compare(eipd->plan, plan);
-		result = describe_diff(&diff);
-		json_object_set_new(result, "vms", describe_differences(eipd, plan));
-		control_reply(request, result);
-		plan_free(plan);
-	}
-	problems_done(&problems);
-}
-
-static void command_reload(void *ctx, struct control_request *request, unsigned argc,
-	const char *const *argv)
-{
-	if (argc && strcmp(argv[0], "--dry-run"))
-		control_refuse(request, NULL, "%s: unexpected; usage: eipctl reload [--dry-run]", argv[0]);
-	else if (argc)
-		dry_run(ctx, request);
-	else
-		reload_plan(ctx, request);
-}
-
-static void command_vm_list(void *ctx, struct control_request *request, unsigned argc,
-	const char *const *argv)
-{
-	const struct eipd *eipd = ctx;
-	json_t *list = json_array();
-
-	(void)argc;
-	(void)argv;
-	for (size_t i = 0; i < plan_count(eipd->plan); i++)
-		json_array_append_new(list, describe_vm(eipd, plan_vm(eipd->plan, i)));
-	control_reply(request, list);
-}
-
-static void command_vm_show(void *ctx, struct control_request *request, unsigned argc,
-	const char *const *argv)
-{
-	const struct eipd *eipd = ctx;
-	const struct vm *vm = plan_by_name(eipd->plan, argv[0]);
-
-	(void)argc;
-	if (vm)
-		control_reply(request, describe_vm(eipd, vm));
-	else
-		control_refuse(request, NULL, "%s: no such VM in the plan; eipctl vm list shows them",
-			argv[0]);
 }
 
 static void command_metrics(void *ctx, struct control_request *request, unsigned argc,
@@ -397,7 +123,7 @@ static void command_metrics(void *ctx, struct control_request *request, unsigned
 		     "# HELP eipd_plan_refused The plan file is not what is in force.\n"
 		     "# TYPE eipd_plan_refused gauge\neipd_plan_refused %d\n",
 		VERSION, (unsigned long long)((loop_now() - eipd->started) / 1000),
-		plan_count(eipd->plan), eipd->plan_error != NULL);
+		plan_count(planner_plan(eipd->planner)), planner_is_refused(eipd->planner));
 	dhcpd_metrics(eipd->dhcpd, out);
 	natmgr_metrics(eipd->natmgr, out);
 	fclose(out);
@@ -405,85 +131,9 @@ static void command_metrics(void *ctx, struct control_request *request, unsigned
 	free(text);
 }
 
-/* The plan file was edited for a client; `err` and what else came of it. */
-static void end_edit(struct eipd *eipd, struct control_request *request, const char *name, int err,
-	struct plan *plan, char *text, const struct problems *problems, char *error)
-{
-	const struct vm *vm;
-	char mac[MAC_STRLEN], ip[IP4_STRLEN];
-	json_t *result;
-
-	if (err) {
-		if (!error)
-			error = xasprintf("%s; nothing was changed", problems->list[0].text);
-		refuse_text(problems, request, error);
-		free(error);
-		return;
-	}
-	vm = plan_by_name(plan, name);
-	if (vm)
-		result = json_pack("{s:s, s:s, s:s}", "name", vm->name, "mac",
-			mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip));
-	else
-		result = json_pack("{s:s}", "name", name);
-	writer_write(&eipd->last_good, text, strlen(text));
-	adopt_plan(eipd, plan, request, result);
-}
-
-static void command_vm_add(void *ctx, struct control_request *request, unsigned argc,
-	const char *const *argv)
-{
-	struct eipd *eipd = ctx;
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
-	struct mac mac, *wanted_mac = NULL;
-	char *text = NULL, *error = NULL;
-	uint32_t ip = 0;
-	int err;
-
-	for (unsigned i = 1; i < argc; i += 2) {
-		if (i + 1 < argc && !strcmp(argv[i], "--mac") && !mac_parse(argv[i + 1], &mac)) {
-			wanted_mac = &mac;
-		} else if (i + 1 == argc || strcmp(argv[i], "--ip") || ip4_parse(argv[i + 1], &ip)) {
-			control_refuse(request, NULL, "%s %s: not understood; usage: eipctl vm add NAME "
-				"[--mac MAC] [--ip IP]", argv[i], i + 1 < argc ? argv[i + 1] : "");
-			return;
-		}
-	}
-	if (!plan_name_is_valid(argv[0])) {
-		control_refuse(request, NULL, "%s: not a name; expected letters, digits and inner hyphens, "
-			"at most 63", argv[0]);
-		return;
-	}
-	err = planstore_add_vm(eipd->config, &eipd->host.inner, argv[0], wanted_mac, ip, &plan, &text,
-		&problems, &error);
-	end_edit(eipd, request, argv[0], err, plan, text, &problems, error);
-	problems_done(&problems);
-}
-
-static void command_vm_del(void *ctx, struct control_request *request, unsigned argc,
-	const char *const *argv)
-{
-	struct eipd *eipd = ctx;
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
-	char *text = NULL, *error = NULL;
-	int err = planstore_del_vm(eipd->config, &eipd->host.inner, argv[0], &plan, &text, &problems,
-		&error);
-
-	(void)argc;
-	end_edit(eipd, request, argv[0], err, plan, text, &problems, error);
-	problems_done(&problems);
-}
-
 static const struct control_command commands[] = {
 	{ "status", 0, 0, command_status },
 	{ "metrics", 0, 0, command_metrics },
-	{ "reload", 0, 1, command_reload },
-	{ "vm add", 1, 5, command_vm_add },
-	{ "vm del", 1, 1, command_vm_del },
-	{ "vm list", 0, 0, command_vm_list },
-	{ "vm show", 1, 1, command_vm_show },
 };
 
 /* --- events ------------------------------------------------------------------------------- */
@@ -514,19 +164,36 @@ static void on_signal(void *ctx, int signo)
 	case SIGHUP:
 		log_reopen();
 		dhcpd_reopen_logs(eipd->dhcpd);
-		reload_plan(eipd, NULL);
+		planner_reload(eipd->planner, NULL);
 		break;
 	case SIGUSR1:
 		log_status(eipd);
 		break;
 	case SIGCHLD:
 		dhcpd_child_exited(eipd->dhcpd);
-		writer_reap(&eipd->last_good);
+		planner_child_exited(eipd->planner);
 		break;
 	default:
 		log_info("stopping");
 		dhcpd_stop(eipd->dhcpd, on_stopped, eipd);
 	}
+}
+
+static void on_plan(void *ctx, const struct plan *plan,
+	void (*done)(void *done_ctx, const char *error), void *done_ctx)
+{
+	const struct eipd *eipd = ctx;
+
+	dhcpd_replan(eipd->dhcpd, plan);
+	natmgr_replan(eipd->natmgr, plan, done, done_ctx);
+}
+
+static void describe_vm(void *ctx, const struct vm *vm, json_t *object)
+{
+	const struct eipd *eipd = ctx;
+
+	dhcpd_describe_vm(eipd->dhcpd, vm, object);
+	natmgr_describe_vm(eipd->natmgr, vm, object);
 }
 
 static void on_vm_came(void *ctx)
@@ -701,6 +368,20 @@ static int look_at_host(struct eipd *eipd)
 	return err;
 }
 
+static int load_plan(struct eipd *eipd)
+{
+	struct problems problems = { 0 };
+	int err = planner_new(eipd->config, &eipd->host.inner, &eipd->planner, &problems);
+
+	if (err) {
+		print_problems(&problems);
+		cannot_run("the plan %s is refused, and no good one was kept in %s; mend it",
+			eipd->config->plan.file, eipd->config->daemon.state_dir);
+	}
+	problems_done(&problems);
+	return err;
+}
+
 static int listen_for_commands(struct eipd *eipd)
 {
 	const char *group = eipd->config->control.group;
@@ -721,10 +402,12 @@ static int listen_for_commands(struct eipd *eipd)
 
 static int start_services(struct eipd *eipd)
 {
-	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->events, eipd->config,
-		eipd->plan, eipd->host.inner };
-	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config,
-		eipd->plan, eipd->host.inner, eipd->host.bridge_mac, on_vm_came, eipd };
+	const struct plan *plan = planner_plan(eipd->planner);
+	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->events, eipd->config, plan,
+		eipd->host.inner };
+	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config, plan,
+		eipd->host.inner, eipd->host.bridge_mac, on_vm_came, eipd };
+	const struct planner_hooks hooks = { on_plan, describe_vm, eipd };
 	char *error = NULL;
 	int err = natmgr_new(&nat, &eipd->natmgr, &error);
 
@@ -735,6 +418,7 @@ static int start_services(struct eipd *eipd)
 		free(error);
 		return err;
 	}
+	planner_start(eipd->planner, eipd->control, eipd->events, &hooks);
 	if (eipd->config->nat.reclaim_after != TIME_INFINITE)
 		reclaim(eipd);
 	err = netlink_monitor_start(&eipd->monitor, eipd->loop, on_links_changed, eipd);
@@ -774,8 +458,7 @@ static int start(struct eipd *eipd, const struct options *options)
 	/* before the first child, so that its end is not missed */
 	if (catch_signals(eipd))
 		return -1;
-	writer_init(&eipd->last_good, planstore_last_good_path(config), plan_kept, eipd);
-	if (look_at_host(eipd) || load_first_plan(eipd))
+	if (look_at_host(eipd) || load_plan(eipd))
 		return -1;
 	return listen_for_commands(eipd) || start_services(eipd) ? -1 : 0;
 }
@@ -796,10 +479,7 @@ static void stop(struct eipd *eipd)
 	control_free(eipd->control);
 	loop_free(eipd->loop);
 	netlink_close(eipd->route);
-	plan_free(eipd->plan);
-	if (eipd->last_good.path)
-		writer_done(&eipd->last_good);
-	free(eipd->plan_error);
+	planner_free(eipd->planner);
 	if (eipd->pid_fd >= 0) {
 		unlink(eipd->pid_path);
 		close(eipd->pid_fd);
@@ -866,7 +546,7 @@ static int run(const struct options *options)
 		ready_fd = detach();
 	if (!start(&eipd, options)) {
 		log_info("eipd " VERSION ": %zu VMs on %s, %llu public addresses on %s",
-			plan_count(eipd.plan), eipd.config->inner.bridge,
+			plan_count(planner_plan(eipd.planner)), eipd.config->inner.bridge,
 			(unsigned long long)config_pool_size(eipd.config),
 			eipd.config->outer.interface);
 		if (ready_fd >= 0)

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * planner: the plan in force, its reload (patent step 3.5) and its edits, and the commands
+ * `reload` and `vm …`.
+ *
+ * A plan with any problem is refused whole; the plan in force stays. The last good one is kept on
+ * disk, so that a start with a spoiled file still has one to go by.
+ */
+#ifndef EIPD_COMMON_PLANNER_H
+#define EIPD_COMMON_PLANNER_H
+
+#include "common/events.h"
+#include "common/plan.h"
+
+struct config;
+struct planner;
+
+struct planner_hooks {
+	/*
+	 * The plan comes into force; the one before exists until this returns. `done` is to be
+	 * called, now or later, when everybody follows, or with a reason why not yet.
+	 */
+	void (*adopt)(void *ctx, const struct plan *plan,
+		void (*done)(void *done_ctx, const char *error), void *done_ctx);
+	/* Adds to the object of a VM what else is known of it. */
+	void (*describe)(void *ctx, const struct vm *vm, json_t *object);
+	void *ctx;
+};
+
+/*
+ * Loads the plan file, or the last good one where that is refused. 0; or -EINVAL where there is
+ * neither. In both cases the file's problems are in `problems`. `config` must outlive it. A child
+ * may be started: SIGCHLD must be handled already.
+ */
+int planner_new(const struct config *config, const struct ip4_prefix *inner,
+	struct planner **ret_planner, struct problems *problems);
+void planner_free(struct planner *planner);
+/* From now on the plan may change. All must outlive the planner's use of them. */
+void planner_start(struct planner *planner, struct control *control, struct events *events,
+	const struct planner_hooks *hooks);
+/* At SIGCHLD. */
+void planner_child_exited(struct planner *planner);
+
+/* Reads the file again; `request` may be NULL. */
+void planner_reload(struct planner *planner, struct control_request *request);
+
+const struct plan *planner_plan(const struct planner *planner);
+/* The file is not what is in force. */
+bool planner_is_refused(const struct planner *planner);
+/* The section "plan" of `eipctl status`; the caller owns it. */
+json_t *planner_status(const struct planner *planner);
+
+#endif
