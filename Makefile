@@ -30,7 +30,11 @@ SOURCES := $(wildcard common/*.c dhcpd/*.c natmgr/*.c)
 CORE    := $(SOURCES:%.c=$(O)/%.o)
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
-.PHONY: all check demo install clean help build-tests unit
+FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+# seconds for each fuzz target
+T       ?= 60
+
+.PHONY: all check demo install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%)
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -39,6 +43,7 @@ help:
 	@echo "all       build $(O)/eipd and $(O)/eipctl (default)"
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
+	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
 	@echo "demo      show the whole appliance at work (as root)"
 	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR))"
 	@echo "clean     remove $(O)/"
@@ -61,6 +66,21 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(CORE)
 
 unit: build-tests
 	$(Q)failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
+
+# libFuzzer needs all of it instrumented: a build of its own
+FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+fuzz: $(FUZZ:%=fuzz-%)
+
+$(FUZZ:%=fuzz-%): fuzz-%:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang CFLAGS="$(FUZZ_FLAGS)" \
+		$(O)/fuzz/tests/fuzz/fuzz_$*
+	$(Q)mkdir -p $(O)/fuzz/corpus/$*
+	$(Q)$(O)/fuzz/tests/fuzz/fuzz_$* -max_total_time=$(T) -timeout=10 -max_len=4096 \
+		-verbosity=0 -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$*- \
+		$(O)/fuzz/corpus/$* tests/fuzz/seeds/$*
+
+$(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(CORE)
+	$(call say,LINK,$@)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 check: all
 	$(Q)scripts/check --no-install

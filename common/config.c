@@ -219,8 +219,10 @@ static struct {
 
 static void make_comment(char *text, unsigned line)
 {
-	while (--line && *text)
-		text += strcspn(text, "\n") + 1;
+	while (--line && *text) {
+		text += strcspn(text, "\n");
+		text += *text == '\n';
+	}
 	if (*text && *text != '\n')
 		*text = '#';
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The state file of any octets: refused, or a table that is written and read back the same. */
+#include "natmgr/binding_file.h"
+#include "tests/fuzz/fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct binding_table table, again;
+	struct problems problems = { 0 };
+	char *text = fuzz_text(data, size), *first, *second;
+	struct desired desired;
+	size_t len;
+
+	if (!binding_parse(text, "bindings", &table, &problems)) {
+		static struct plan *plan;
+
+		if (!plan)
+			plan = fuzz_plan("02:00:00:00:00:01,one,192.168.6.1\n"
+					 "02:00:00:00:00:02,two,192.168.6.2\n");
+		first = binding_format(&table, "eth0", &len);
+		if (binding_parse(first, "again", &again, &problems))
+			abort();
+		second = binding_format(&again, "eth0", &len);
+		if (strcmp(first, second))
+			abort();
+		desired_make(&table, plan, &desired);
+		desired_done(&desired);
+		binding_table_done(&again);
+		binding_table_done(&table);
+		free(first);
+		free(second);
+	}
+	problems_done(&problems);
+	free(text);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The lease file of any octets: lines are taken or counted as bad, and what was taken is written. */
+#include "dhcpd/lease.h"
+#include "tests/fuzz/fuzz.h"
+
+static void take_event(void *ctx, enum lease_event event, const struct vm *vm, uint64_t expires,
+	const char *old_name)
+{
+	(void)ctx;
+	(void)expires;
+	if (event == LEASE_ADD || !plan_name_is_valid(vm->name) ||
+		(old_name && !plan_name_is_valid(old_name)))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct plan *plan;
+	struct lease_table *table;
+	char *text = fuzz_text(data, size), *written;
+	size_t len;
+
+	if (!plan)
+		plan = fuzz_plan("02:00:00:00:00:01,one,192.168.6.1\n"
+				 "02:00:00:00:00:02,two,192.168.6.2\n");
+	table = lease_table_new(plan, take_event, NULL);
+	(void)lease_read(table, text, 1000, 1700000000);
+	written = lease_write(table, 1000, 1700000000, &len);
+	if (lease_read(table, written, 1000, 1700000000))
+		abort();
+	(void)lease_sweep(table, 2000);
+	free(written);
+	lease_table_free(table);
+	free(text);
+	return 0;
+}
