@@ -20,13 +20,27 @@ static bool parse_label(const char *label, const char *interface, uint32_t *ret_
 		!number_parse(label + len + 1, 1, UINT32_MAX, ret_number);
 }
 
+static int compare_u32(const void *a, const void *b)
+{
+	uint32_t ua = *(const uint32_t *)a, ub = *(const uint32_t *)b;
+
+	return ua < ub ? -1 : ua > ub;
+}
+
+bool address_set_has(const struct address_set *set, uint32_t address)
+{
+	return set && set->count &&
+		bsearch(&address, set->list, set->count, sizeof(address), compare_u32);
+}
+
 static bool is_ours(const struct config *config, const struct netlink_addr *have,
-	const struct mapping *mapping)
+	const struct mapping *mapping, const struct address_set *owned)
 {
 	uint32_t number;
 
 	return parse_label(have->label, config->outer.interface, &number) &&
-		(mapping || config_pool_contains(config, have->prefix.addr));
+		(mapping || config_pool_contains(config, have->prefix.addr) ||
+			address_set_has(owned, have->prefix.addr));
 }
 
 unsigned *address_foreign_labels(const struct config *config, const struct netlink_addr *have,
@@ -38,7 +52,7 @@ unsigned *address_foreign_labels(const struct config *config, const struct netli
 
 	for (size_t i = 0; i < have_count; i++) {
 		if (parse_label(have[i].label, config->outer.interface, &number) &&
-			!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr)))
+			!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr), NULL))
 			labels[count++] = number;
 	}
 	*ret_count = count;
@@ -70,14 +84,15 @@ static bool is_wanted(const struct config *config, const struct netlink_addr *ha
 }
 
 void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
-	const struct desired *desired, struct address_diff *ret_diff)
+	const struct desired *desired, const struct address_set *owned,
+	struct address_diff *ret_diff)
 {
 	bool *settled = xcalloc(desired->count, sizeof(*settled));
 	struct address_diff diff = { 0 };
 
 	for (size_t i = 0; i < have_count; i++) {
 		const struct mapping *mapping = desired_find(desired, have[i].prefix.addr);
-		bool ours = is_ours(config, &have[i], mapping);
+		bool ours = is_ours(config, &have[i], mapping, owned);
 
 		if (ours && is_wanted(config, &have[i], mapping)) {
 			settled[mapping - desired->map] = true;

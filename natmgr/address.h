@@ -3,7 +3,8 @@
  * address: the labelled addresses of the outer interface (patent step 5: eth0:1), as they should
  * be against as they are. Pure.
  *
- * Ours is what has a label of ours, eth0:N, and is of the pool or bound. All else is another's.
+ * Ours is what has a label of ours, eth0:N, and is of the pool, bound, or was bound until now (the
+ * pool may have been made smaller). All else is another's.
  */
 #ifndef EIPD_NATMGR_ADDRESS_H
 #define EIPD_NATMGR_ADDRESS_H
@@ -23,8 +24,17 @@ struct address_diff {
 	size_t foreign_count;
 };
 
+/* Addresses that were ours until now, beside the pool: sorted. */
+struct address_set {
+	uint32_t *list;
+	size_t count;
+};
+bool address_set_has(const struct address_set *set, uint32_t address);
+
+/* owned may be NULL. */
 void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
-	const struct desired *desired, struct address_diff *ret_diff);
+	const struct desired *desired, const struct address_set *owned,
+	struct address_diff *ret_diff);
 /* The N of each label eth0:N that is not ours. The caller frees. */
 unsigned *address_foreign_labels(const struct config *config, const struct netlink_addr *have,
 	size_t have_count, const struct desired *desired, size_t *ret_count);

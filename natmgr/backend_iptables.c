@@ -334,8 +334,8 @@ static int take_lock(struct iptables *iptables, char *error)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		err = -errno;
 		close(fd);
-		snprintf(error, BACKEND_ERROR_SIZE, "the lock %s of iptables is held by another program",
-			lock_path());
+		snprintf(error, BACKEND_ERROR_SIZE, "the lock %s of iptables is held by another program; "
+			"try again when that has ended", lock_path());
 		return err;
 	}
 	iptables->lock_fd = fd;

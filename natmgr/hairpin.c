@@ -43,24 +43,40 @@ static void take_entry(void *ctx, const struct mac *mac, unsigned port)
 	search->ports[search->count++] = port;
 }
 
+/* By the plan's index: VMs that something of a public address goes to. */
+static bool *served_vms(const struct plan *plan, const struct desired *desired)
+{
+	bool *served = xcalloc(plan_count(plan), sizeof(*served));
+	const struct vm *vm;
+
+	for (size_t i = 0; i < desired->count; i++) {
+		vm = plan_by_ip(plan, desired->map[i].inner);
+		if (vm)
+			served[plan_index(plan, vm)] = true;
+	}
+	for (size_t i = 0; i < desired->port_count; i++) {
+		vm = plan_by_ip(plan, desired->ports[i].inner);
+		if (vm)
+			served[plan_index(plan, vm)] = true;
+	}
+	return served;
+}
+
 size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct plan *plan,
 	const struct binding_table *table)
 {
 	struct search search = { .plan = plan };
+	struct desired desired;
 	struct netlink_link link;
 	size_t changed = 0;
 	bool *wanted;
 
-	if (!table->count || !bridged_frames_pass() || netlink_link_get(route, bridge, &link))
+	if (!table->count && !table->forward_count)
 		return 0;
-	wanted = xcalloc(plan_count(plan), sizeof(*wanted));
-	for (size_t i = 0; i < table->count; i++) {
-		const struct vm *vm = plan_by_name(plan, table->list[i].vm);
-
-		if (vm)
-			wanted[plan_index(plan, vm)] = true;
-	}
-	search.wanted = wanted;
+	if (!bridged_frames_pass() || netlink_link_get(route, bridge, &link))
+		return 0;
+	desired_make(table, plan, &desired);
+	search.wanted = wanted = served_vms(plan, &desired);
 	(void)netlink_fdb_list(route, link.index, take_entry, &search);
 	for (size_t i = 0; i < search.count; i++) {
 		struct netlink_link port;
@@ -73,5 +89,6 @@ size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct pl
 	}
 	free(search.ports);
 	free(wanted);
+	desired_done(&desired);
 	return changed;
 }

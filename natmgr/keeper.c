@@ -16,6 +16,7 @@
 #include "common/netlink.h"
 #include "common/statefile.h"
 #include "natmgr/binding_file.h"
+#include "natmgr/rebuild.h"
 
 #define STATE_MAX        (64 << 20)
 /* The lock of iptables: asked for again this often, and given up after this long. */
@@ -40,8 +41,7 @@ struct keeper {
 	bool busy;
 	uint64_t lock_deadline;
 	struct loop_timer retry, resync, settle;
-	keeper_mended *mended;
-	void *ctx;
+	struct keeper_hooks hooks;
 	uint64_t repaired;
 	bool unsynced; /* the last run failed: the next that works is no repair */
 	bool outer_missing, outer_running, flows_failed;
@@ -96,26 +96,6 @@ void keeper_check_state(const struct config *config, struct problems *problems)
 	free(path);
 }
 
-/* The kernel's own rules say who had what: the state file is lost, the bindings are not. */
-static size_t rebuild(struct keeper *keeper, const struct ruleset *have)
-{
-	const struct chain *chain = ruleset_find_chain(have, CHAIN_PREFIX "PREROUTING");
-	size_t count = 0;
-
-	for (size_t i = 0; chain && i < chain->count; i++) {
-		const struct rule *rule = &chain->rules[i];
-		const struct vm *vm = plan_by_ip(keeper->plan, rule->to);
-		char *error = NULL;
-
-		if (rule->action != RULE_DNAT || !vm)
-			continue;
-		count += binding_bind(&keeper->table, keeper->config, keeper->plan, vm->name,
-				 rule->destination.addr, time(NULL), &error) == 1;
-		free(error);
-	}
-	return count;
-}
-
 /* A damaged file is set aside, not overwritten: somebody may want to look at it. */
 static int recover_state(struct keeper *keeper, const struct problems *problems, char **ret_error)
 {
@@ -134,7 +114,9 @@ static int recover_state(struct keeper *keeper, const struct problems *problems,
 	if (err) {
 		*ret_error = xstrdup(error);
 	} else {
-		size_t count = rebuild(keeper, &have);
+		/* the kernel's own rules say who had what */
+		size_t count = rebuild_bindings(&have, keeper->config, keeper->plan, time(NULL),
+			&keeper->table);
 
 		backend->end(backend);
 		ruleset_done(&have);
@@ -180,7 +162,7 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 		log_info("nat: packet forwarding was off; switched on (net.ipv4.ip_forward=1)");
 	if (repair && repairs) {
 		keeper->repaired += repairs;
-		keeper->mended(keeper->ctx, report);
+		keeper->hooks.mended(keeper->hooks.ctx, report);
 		log_warning("nat: the kernel had been changed by others; mended: %zu rules or chains, "
 			"%zu addresses", report->rule_edits,
 			report->addresses.add_count + report->addresses.remove_count);
@@ -295,6 +277,8 @@ static void try_sync(void *ctx)
 	}
 	if (err)
 		roll_back(keeper, err, error);
+	else if (!repair)
+		keeper->hooks.changed(keeper->hooks.ctx);
 	end_batch(keeper);
 }
 
@@ -531,15 +515,15 @@ static int load_state(struct keeper *keeper, char **ret_error)
 }
 
 int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
-	const struct ip4_prefix *inner, keeper_mended *mended, void *ctx, struct keeper **ret_keeper,
+	const struct ip4_prefix *inner, const struct keeper_hooks *hooks, struct keeper **ret_keeper,
 	char **ret_error)
 {
 	struct keeper *keeper = xcalloc(1, sizeof(*keeper));
 	struct netlink_link link = { 0 };
 	int err;
 
-	*keeper = (struct keeper){ .loop = loop, .config = config, .plan = plan, .mended = mended,
-		.ctx = ctx, .state_path = state_path(config) };
+	*keeper = (struct keeper){ .loop = loop, .config = config, .plan = plan, .hooks = *hooks,
+		.state_path = state_path(config) };
 	TAILQ_INIT(&keeper->waiting);
 	TAILQ_INIT(&keeper->batch);
 	keeper->reconcile = (struct reconcile){ .backend = backend_iptables_new(), .config = config,

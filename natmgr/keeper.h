@@ -33,8 +33,13 @@ struct keeper_change {
 	TAILQ_ENTRY(keeper_change) link;
 };
 
-/* The kernel had been changed by others and was mended: what was done. */
-typedef void keeper_mended(void *ctx, const struct reconcile_report *report);
+struct keeper_hooks {
+	/* The kernel had been changed by others and was mended: what was done. */
+	void (*mended)(void *ctx, const struct reconcile_report *report);
+	/* The table changed, and the kernel with it. */
+	void (*changed)(void *ctx);
+	void *ctx;
+};
 
 /*
  * Reads the state file and makes the kernel so, waiting for the lock of iptables if need be.
@@ -42,7 +47,7 @@ typedef void keeper_mended(void *ctx, const struct reconcile_report *report);
  * *ret_error, which the caller frees.
  */
 int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
-	const struct ip4_prefix *inner, keeper_mended *mended, void *ctx, struct keeper **ret_keeper,
+	const struct ip4_prefix *inner, const struct keeper_hooks *hooks, struct keeper **ret_keeper,
 	char **ret_error);
 /* Leaves the kernel as it is; changes that wait are refused. */
 void keeper_free(struct keeper *keeper);

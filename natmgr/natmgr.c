@@ -55,6 +55,15 @@ static void on_mended(void *ctx, const struct reconcile_report *report)
 			report->addresses.remove_count), "forwarding", report->forwarding_enabled));
 }
 
+/* A VM that has an address now may speak to it. */
+static void on_changed(void *ctx)
+{
+	struct natmgr *natmgr = ctx;
+
+	if (natmgr->config->nat.hairpin)
+		loop_timer_set(natmgr->loop, &natmgr->hairpin, 0, ensure_hairpin, natmgr);
+}
+
 /* Where `iptables` is the nft variant, the administrator would look for our rules in vain. */
 static void warn_of_nft_variant(void)
 {
@@ -186,6 +195,7 @@ void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t
 int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, char **ret_error)
 {
 	struct natmgr *natmgr = xcalloc(1, sizeof(*natmgr));
+	const struct keeper_hooks hooks = { on_mended, on_changed, natmgr };
 	int err = netlink_open(NETLINK_ROUTE, &natmgr->route);
 
 	natmgr->loop = setup->loop;
@@ -195,8 +205,8 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 	if (err)
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else
-		err = keeper_new(setup->loop, setup->config, setup->plan, &setup->inner, on_mended,
-			natmgr, &natmgr->keeper, ret_error);
+		err = keeper_new(setup->loop, setup->config, setup->plan, &setup->inner, &hooks,
+			&natmgr->keeper, ret_error);
 	if (err) {
 		natmgr_free(natmgr);
 		return err;

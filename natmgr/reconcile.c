@@ -70,6 +70,12 @@ static bool shared_source(const struct desired *desired, const struct flow *flow
 	return false;
 }
 
+/* One of our addresses, bound or not. */
+static bool is_public(const struct flow_judge *judge, uint32_t address)
+{
+	return config_pool_contains(judge->config, address) || address_set_has(judge->owned, address);
+}
+
 bool flow_is_stale(void *ctx, const struct flow *flow)
 {
 	const struct flow_judge *judge = ctx;
@@ -80,14 +86,13 @@ bool flow_is_stale(void *ctx, const struct flow *flow)
 	/* towards a public address: only its VM may answer */
 	if (to && flow->reply_source != (to->inner ? to->inner : shared_inner(judge->desired, flow)))
 		return true;
-	if (!to && config_pool_contains(judge->config, flow->destination) &&
-		flow->reply_source != flow->destination)
+	if (!to && is_public(judge, flow->destination) && flow->reply_source != flow->destination)
 		return true;
 	/* from behind a public address: only its VM may be there (or the host with that address) */
 	if (from && !from_host && (from->inner ? flow->source != from->inner
 					       : !shared_source(judge->desired, flow)))
 		return true;
-	if (!from && !from_host && config_pool_contains(judge->config, flow->reply_destination))
+	if (!from && !from_host && is_public(judge, flow->reply_destination))
 		return true;
 	/* begun before the VM had a public address, and leaving without one ever since */
 	return judge->new_source_count && from_host &&
@@ -118,6 +123,7 @@ struct run {
 	struct reconcile *reconcile;
 	const struct desired *desired;
 	struct reconcile_report *report;
+	struct address_set owned; /* what our rules name */
 	unsigned outer_index; /* 0: missing */
 	struct edit *edits;
 	size_t edit_count;
@@ -145,7 +151,8 @@ static int read_addresses(struct run *run)
 	}
 	run->outer_index = link.index;
 	address_diff_done(&run->report->addresses);
-	address_compare(reconcile->config, have, count, run->desired, &run->report->addresses);
+	address_compare(reconcile->config, have, count, run->desired, &run->owned,
+		&run->report->addresses);
 	free(have);
 	return 0;
 }
@@ -216,6 +223,28 @@ static void build(const struct run *run, enum reconcile_scope scope, struct rule
 		ruleset_build(run->desired, &settings, ret_want);
 }
 
+/* The public addresses of our rules: whatever the pool is now, these were ours until now. */
+static void collect_owned(const struct ruleset *have, struct address_set *ret_owned)
+{
+	size_t count = 0;
+	uint32_t *list;
+
+	for (size_t c = 0; c < have->count; c++)
+		count += have->chains[c].count;
+	list = xcalloc(count, sizeof(*list));
+	count = 0;
+	for (size_t c = 0; c < have->count; c++) {
+		for (size_t i = 0; i < have->chains[c].count; i++) {
+			const struct rule *rule = &have->chains[c].rules[i];
+
+			if (rule->action == RULE_DNAT && rule->destination.len == 32)
+				list[count++] = rule->destination.addr;
+		}
+	}
+	qsort(list, count, sizeof(*list), compare_u32);
+	*ret_owned = (struct address_set){ list, count };
+}
+
 /* One session with the table: the addresses that go, and the rules. */
 static int change_table(struct run *run, enum reconcile_scope scope)
 {
@@ -226,8 +255,11 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 	if (err)
 		return err;
 	build(run, scope, &want);
+	collect_owned(&have, &run->owned);
 	run->edit_count = ruleset_diff(&have, &want, &run->edits);
-	err = remove_addresses(run);
+	err = read_addresses(run);
+	if (!err)
+		err = remove_addresses(run);
 	if (!err && run->edit_count)
 		err = backend->apply(backend, run->edits, run->edit_count, run->error);
 	if (!err)
@@ -241,7 +273,7 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 static void forget_flows(struct run *run)
 {
 	struct flow_judge judge = { .config = run->reconcile->config,
-		.inner = run->reconcile->inner, .desired = run->desired };
+		.inner = run->reconcile->inner, .desired = run->desired, .owned = &run->owned };
 	uint32_t *sources = new_sources(run->edits, run->edit_count, &judge.new_source_count);
 
 	judge.new_sources = sources;
@@ -259,9 +291,7 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	int err;
 
 	*ret_report = (struct reconcile_report){ 0 };
-	err = read_addresses(&run);
-	if (!err)
-		err = change_table(&run, scope);
+	err = change_table(&run, scope);
 	if (!err)
 		err = add_addresses(&run);
 	if (!err && scope != RECONCILE_REMOVE)
@@ -269,6 +299,7 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	if (!err && (scope != RECONCILE_CHANGES || ret_report->rule_edits ||
 			    ret_report->addresses.remove_count || ret_report->addresses.add_count))
 		forget_flows(&run);
+	free(run.owned.list);
 	free(run.edits);
 	return err;
 }

@@ -87,7 +87,7 @@ static void test_compare(void **state)
 			row->have[have_count].len };
 		strcpy(have[have_count].label, row->have[have_count].label);
 	}
-	address_compare(config, have, have_count, &desired, &diff);
+	address_compare(config, have, have_count, &desired, NULL, &diff);
 	list(text, diff.remove, diff.remove_count);
 	assert_string_equal(text, row->remove);
 	list(text, diff.add, diff.add_count);
@@ -123,7 +123,7 @@ static void test_many(void **state)
 		have[i].prefix = (struct ip4_prefix){ IP4(20, 0, 0, 0) + i, 32 };
 		snprintf(have[i].label, sizeof(have[i].label), "eth0:%u", i / 2 + 1);
 	}
-	address_compare(config, have, N, &desired, &diff);
+	address_compare(config, have, N, &desired, NULL, &diff);
 	assert_int_equal(diff.remove_count, N / 2);
 	assert_int_equal(diff.add_count, N / 2);
 	for (unsigned i = 0; i < N / 2; i++) {
