@@ -45,7 +45,8 @@ static char *format_list(const json_t *value)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(value, i, item) {
+	json_array_foreach(value, i, item)
+	{
 		char *longer = xasprintf("%s%s%s", text, i ? "," : "", json_string_value(item));
 
 		free(text);
@@ -103,9 +104,11 @@ static void print_table(const json_t *rows, const struct column *columns)
 
 	for (; columns[count].title; count++)
 		width[count] = strlen(columns[count].title);
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; c < count; c++) {
-			char *text = format_value(json_object_get(row, columns[c].key), columns[c].form);
+			char *text = format_value(json_object_get(row, columns[c].key),
+				columns[c].form);
 
 			width[c] = strlen(text) > width[c] ? strlen(text) : width[c];
 			free(text);
@@ -113,9 +116,11 @@ static void print_table(const json_t *rows, const struct column *columns)
 	}
 	for (size_t c = 0; c < count; c++)
 		print_cell(columns[c].title, &columns[c], width[c], c + 1 == count);
-	json_array_foreach(rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (size_t c = 0; c < count; c++) {
-			char *text = format_value(json_object_get(row, columns[c].key), columns[c].form);
+			char *text = format_value(json_object_get(row, columns[c].key),
+				columns[c].form);
 
 			print_cell(text, &columns[c], width[c], c + 1 == count);
 			free(text);
@@ -132,8 +137,10 @@ static void print_object(const json_t *object, int indent)
 
 	json_object_foreach((json_t *)(uintptr_t)object, key, value)
 		width = strlen(key) > width ? strlen(key) : width;
-	json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-		bool is_time = !strcmp(key, "expires") || !strcmp(key, "loaded") || !strcmp(key, "until");
+	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+	{
+		bool is_time = !strcmp(key, "expires") || !strcmp(key, "loaded") ||
+			!strcmp(key, "until");
 		char *text;
 
 		if (json_is_object(value)) {
@@ -189,8 +196,9 @@ static void print_binding(const json_t *result)
 {
 	bool changed = json_is_true(json_object_get(result, "changed"));
 
-	printf("%s %s %s (%s, %s)\n", text_of(result, "address"), changed ? "bound to" : "was bound to",
-		text_of(result, "vm"), text_of(result, "ip"), text_of(result, "label"));
+	printf("%s %s %s (%s, %s)\n", text_of(result, "address"),
+		changed ? "bound to" : "was bound to", text_of(result, "vm"), text_of(result, "ip"),
+		text_of(result, "label"));
 }
 
 static void print_unbound(const json_t *result)
@@ -233,7 +241,8 @@ static void print_event(const json_t *event)
 
 	printf("%s  %-11s", when, text_of(event, "event"));
 	free(when);
-	json_object_foreach((json_t *)(uintptr_t)event, key, value) {
+	json_object_foreach((json_t *)(uintptr_t)event, key, value)
+	{
 		char *text;
 
 		if (!strcmp(key, "time") || !strcmp(key, "event"))
@@ -253,8 +262,7 @@ static void print_events(const json_t *result)
 
 	if (json_is_object(result))
 		print_event(result);
-	json_array_foreach(result, i, event)
-		print_event(event);
+	json_array_foreach(result, i, event) print_event(event);
 }
 
 static void print_forwards(const json_t *result)
@@ -292,12 +300,14 @@ struct command {
 
 static const struct command commands[] = {
 	{ "status", "", 0, 0, print_any, "the whole daemon at a glance" },
-	{ "reload", "[--dry-run]", 0, 1, print_reload, "read the plan again, or say what that would do" },
+	{ "reload", "[--dry-run]", 0, 1, print_reload,
+		"read the plan again, or say what that would do" },
 	{ "vm list", "", 0, 0, print_vms, "the VMs of the plan" },
 	{ "vm show", "NAME", 1, 1, print_any, "all about one VM" },
 	{ "vm add", "NAME [--mac MAC] [--ip IP]", 1, 5, print_any,
 		"add a VM to the plan; what is not given is chosen" },
-	{ "vm del", "NAME", 1, 1, print_deleted, "delete a VM from the plan; its addresses are free" },
+	{ "vm del", "NAME", 1, 1, print_deleted,
+		"delete a VM from the plan; its addresses are free" },
 	{ "ip list", "", 0, 0, print_addresses, "the public addresses" },
 	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address" },
 	{ "ip unbind", "ADDR", 1, 1, print_unbound, "take a public address back" },
@@ -319,7 +329,8 @@ static void print_usage(FILE *out)
 	      "  -j, --json           the result as JSON\n"
 	      "  -s, --socket SOCKET  the daemon's socket (default " DEFAULT_SOCKET ")\n"
 	      "  -V, --version  -h, --help\n"
-	      "commands (names may be shortened as long as they are unique):\n", out);
+	      "commands (names may be shortened as long as they are unique):\n",
+		out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		fprintf(out, "  %s %s\n        %s\n", commands[i].words, commands[i].arguments,
 			commands[i].help);
@@ -381,8 +392,8 @@ static const struct command *find_command(int argc, char *const *argv, int *ret_
 	if (count == 1)
 		return found;
 	complain(count ? "%s%s%s: more than one command begins so; eipctl -h lists them"
-		       : "%s%s%s: no such command; eipctl -h lists them", argv[0],
-		argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+		       : "%s%s%s: no such command; eipctl -h lists them",
+		argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
 	return NULL;
 }
 
@@ -405,11 +416,13 @@ static int connect_to(const char *path, bool patient)
 		int err = errno;
 
 		if (err == EACCES)
-			complain("%s: not permitted; run it as root or as a member of the group that "
-				"[control] group names", path);
+			complain(
+				"%s: not permitted; run it as root or as a member of the group that "
+				"[control] group names",
+				path);
 		else
-			complain("no daemon at %s (%s); start eipd, or name its socket with -s", path,
-				strerror(err));
+			complain("no daemon at %s (%s); start eipd, or name its socket with -s",
+				path, strerror(err));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -482,7 +495,8 @@ static char *receive_line(struct reader *reader)
 			return line;
 		}
 		if (reader->cap - reader->len < 4096)
-			reader->data = xrealloc(reader->data, reader->cap = reader->cap * 2 + 8192, 1);
+			reader->data = xrealloc(reader->data, reader->cap = reader->cap * 2 + 8192,
+				1);
 		n = recv(reader->fd, reader->data + reader->len, reader->cap - reader->len, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -518,11 +532,13 @@ static void print_problems(const json_t *problems)
 	const json_t *problem;
 	size_t i;
 
-	json_array_foreach(problems, i, problem) {
+	json_array_foreach(problems, i, problem)
+	{
 		long long line = json_integer_value(json_object_get(problem, "line"));
 
 		if (line)
-			printf("%s:%lld: %s\n", text_of(problem, "file"), line, text_of(problem, "text"));
+			printf("%s:%lld: %s\n", text_of(problem, "file"), line,
+				text_of(problem, "text"));
 		else
 			printf("%s: %s\n", text_of(problem, "file"), text_of(problem, "text"));
 	}

@@ -84,12 +84,12 @@ __attribute__((format(printf, 1, 2))) static int cannot_run(const char *format, 
 
 static json_t *describe_status(const struct eipd *eipd)
 {
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "version", VERSION,
-		"pid", (int)getpid(), "uptime", (json_int_t)((loop_now() - eipd->started) / 1000),
-		"backend", "iptables", "bridge", eipd->config->inner.bridge, "outer",
-		eipd->config->outer.interface, "ready", 1, "plan", planner_status(eipd->planner), "dhcp",
-		dhcpd_status(eipd->dhcpd), "nat", natmgr_status(eipd->natmgr), "callback",
-		dhcpd_callback_status(eipd->dhcpd));
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "version",
+		VERSION, "pid", (int)getpid(), "uptime",
+		(json_int_t)((loop_now() - eipd->started) / 1000), "backend", "iptables", "bridge",
+		eipd->config->inner.bridge, "outer", eipd->config->outer.interface, "ready", 1,
+		"plan", planner_status(eipd->planner), "dhcp", dhcpd_status(eipd->dhcpd), "nat",
+		natmgr_status(eipd->natmgr), "callback", dhcpd_callback_status(eipd->dhcpd));
 }
 
 static void command_status(void *ctx, struct control_request *request, unsigned argc,
@@ -114,14 +114,15 @@ static void command_metrics(void *ctx, struct control_request *request, unsigned
 		control_refuse(request, NULL, "no memory");
 		return;
 	}
-	fprintf(out, "# HELP eipd_info The daemon.\n# TYPE eipd_info gauge\n"
-		     "eipd_info{version=\"%s\"} 1\n"
-		     "# HELP eipd_uptime_seconds Seconds since the start.\n"
-		     "# TYPE eipd_uptime_seconds gauge\neipd_uptime_seconds %llu\n"
-		     "# HELP eipd_plan_vms VMs of the plan in force.\n"
-		     "# TYPE eipd_plan_vms gauge\neipd_plan_vms %zu\n"
-		     "# HELP eipd_plan_refused The plan file is not what is in force.\n"
-		     "# TYPE eipd_plan_refused gauge\neipd_plan_refused %d\n",
+	fprintf(out,
+		"# HELP eipd_info The daemon.\n# TYPE eipd_info gauge\n"
+		"eipd_info{version=\"%s\"} 1\n"
+		"# HELP eipd_uptime_seconds Seconds since the start.\n"
+		"# TYPE eipd_uptime_seconds gauge\neipd_uptime_seconds %llu\n"
+		"# HELP eipd_plan_vms VMs of the plan in force.\n"
+		"# TYPE eipd_plan_vms gauge\neipd_plan_vms %zu\n"
+		"# HELP eipd_plan_refused The plan file is not what is in force.\n"
+		"# TYPE eipd_plan_refused gauge\neipd_plan_refused %d\n",
 		VERSION, (unsigned long long)((loop_now() - eipd->started) / 1000),
 		plan_count(planner_plan(eipd->planner)), planner_is_refused(eipd->planner));
 	dhcpd_metrics(eipd->dhcpd, out);
@@ -218,7 +219,11 @@ static void reclaim(void *ctx)
 
 	natmgr_reclaim(eipd->natmgr, vm_away, eipd);
 	loop_timer_set(eipd->loop, &eipd->reclaim,
-		(seconds < 1 ? 1 : seconds > 60 ? 60 : seconds) * UINT64_C(1000), reclaim, eipd);
+		(seconds < 1                   ? 1
+				: seconds > 60 ? 60
+					       : seconds) *
+			UINT64_C(1000),
+		reclaim, eipd);
 }
 
 static void on_links_changed(void *ctx)
@@ -256,8 +261,9 @@ static void check_services(const struct config *config, bool port, struct proble
 	if (port)
 		err = link_check_port(config->inner.bridge, error);
 
-	if (*config->dhcp.callback && (stat(config->dhcp.callback, &st) < 0 || !S_ISREG(st.st_mode) ||
-					      access(config->dhcp.callback, X_OK) < 0))
+	if (*config->dhcp.callback &&
+		(stat(config->dhcp.callback, &st) < 0 || !S_ISREG(st.st_mode) ||
+			access(config->dhcp.callback, X_OK) < 0))
 		problem_add(problems, config->path, config_line(config, "dhcp", "callback"),
 			"[dhcp] callback: %s is not a program that can be run; name one, or nothing",
 			config->dhcp.callback);
@@ -267,8 +273,8 @@ static void check_services(const struct config *config, bool port, struct proble
 		problem_add(problems, config->path, config_line(config, "inner", "bridge"),
 			"[inner] bridge: %s", error);
 	if (natmgr_check_table(&text)) {
-		problem_add(problems, config->path, config_line(config, "outer", "interface"), "[nat]: %s",
-			text);
+		problem_add(problems, config->path, config_line(config, "outer", "interface"),
+			"[nat]: %s", text);
 		free(text);
 	}
 }
@@ -286,12 +292,14 @@ static int test(const struct options *options)
 		int err = netlink_open(NETLINK_ROUTE, &route);
 
 		if (err)
-			problem_add(&problems, config->path, 0, "no netlink socket: %s", strerror(-err));
+			problem_add(&problems, config->path, 0, "no netlink socket: %s",
+				strerror(-err));
 		else
 			(void)host_check(route, config, &host, &problems, &problems);
 		/* the daemon that runs with this configuration has the port, and shall */
 		check_services(config, !is_running(config), &problems);
-		(void)planstore_load(config, host.inner.addr ? &host.inner : NULL, &plan, NULL, &problems);
+		(void)planstore_load(config, host.inner.addr ? &host.inner : NULL, &plan, NULL,
+			&problems);
 		natmgr_check_state(config, &problems);
 	}
 	print_problems(&problems);
@@ -344,7 +352,8 @@ static int make_directories(const struct config *config)
 		int err = statefile_mkdir(dirs[i]);
 
 		if (err)
-			return cannot_run("directory %s cannot be made: %s", dirs[i], strerror(-err));
+			return cannot_run("directory %s cannot be made: %s", dirs[i],
+				strerror(-err));
 	}
 	return 0;
 }
@@ -393,7 +402,8 @@ static int listen_for_commands(struct eipd *eipd)
 	else if (err)
 		cannot_run("%s cannot be listened on: %s", path, strerror(-err));
 	if (!err) {
-		control_register(eipd->control, commands, sizeof(commands) / sizeof(*commands), eipd);
+		control_register(eipd->control, commands, sizeof(commands) / sizeof(*commands),
+			eipd);
 		eipd->events = events_new(eipd->control);
 	}
 	free(path);
@@ -403,10 +413,10 @@ static int listen_for_commands(struct eipd *eipd)
 static int start_services(struct eipd *eipd)
 {
 	const struct plan *plan = planner_plan(eipd->planner);
-	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->events, eipd->config, plan,
-		eipd->host.inner };
-	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config, plan,
-		eipd->host.inner, eipd->host.bridge_mac, on_vm_came, eipd };
+	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->events, eipd->config,
+		plan, eipd->host.inner };
+	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config,
+		plan, eipd->host.inner, eipd->host.bridge_mac, on_vm_came, eipd };
 	const struct planner_hooks hooks = { on_plan, describe_vm, eipd };
 	char *error = NULL;
 	int err = natmgr_new(&nat, &eipd->natmgr, &error);
@@ -445,7 +455,7 @@ static int start(struct eipd *eipd, const struct options *options)
 {
 	const struct config *config = eipd->config;
 	const char *log = options->foreground && config->daemon.log[0] != '/' ? "stderr"
-									    : config->daemon.log;
+									      : config->daemon.log;
 	int err;
 
 	if (make_directories(config) || take_pid_file(eipd))

@@ -85,6 +85,13 @@ uint32_t ip4_hash(uint32_t ip)
 	return mix(ip);
 }
 
+int ip4_compare(const void *a, const void *b)
+{
+	uint32_t ia = *(const uint32_t *)a, ib = *(const uint32_t *)b;
+
+	return ia < ib ? -1 : ia > ib;
+}
+
 /* Reads a decimal number of at most max at *s and moves behind it; -1 if there is none. */
 static int64_t take_number(const char **s, uint32_t max)
 {

@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MAC_LEN         6
-#define MAC_STRLEN      18 /* "d0:0d:8e:9f:42:88" and its NUL */
-#define IP4_STRLEN      16 /* "255.255.255.255" and its NUL */
+#define MAC_LEN           6
+#define MAC_STRLEN        18 /* "d0:0d:8e:9f:42:88" and its NUL */
+#define IP4_STRLEN        16 /* "255.255.255.255" and its NUL */
 #define IP4_PREFIX_STRLEN 20
 #define IP4_RANGE_STRLEN  32
 
@@ -49,6 +49,8 @@ char *ip4_format(uint32_t ip, char buf[static IP4_STRLEN]);
 /* Unicast as a host may have it: not 0/8, 127/8, 224/4 or 240/4. */
 bool ip4_is_host(uint32_t ip);
 uint32_t ip4_hash(uint32_t ip);
+/* Of two uint32_t, for qsort(3) and bsearch(3). */
+int ip4_compare(const void *a, const void *b);
 
 /* "192.168.6.22/24" */
 int ip4_prefix_parse(const char *s, struct ip4_prefix *ret);

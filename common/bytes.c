@@ -92,8 +92,10 @@ void wbuf_u16(struct wbuf *w, uint16_t v)
 
 void wbuf_u32(struct wbuf *w, uint32_t v)
 {
-	wbuf_put(w, (uint8_t[]){ (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),
-		(uint8_t)v }, 4);
+	wbuf_put(w,
+		(uint8_t[]){
+			(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8), (uint8_t)v },
+		4);
 }
 
 void wbuf_patch_u16(struct wbuf *w, size_t offset, uint16_t v)

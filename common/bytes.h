@@ -16,7 +16,7 @@
 struct rbuf {
 	const uint8_t *p; /* next octet */
 	size_t left;
-	bool overrun;     /* something was read that was not there; it read as 0 or NULL */
+	bool overrun; /* something was read that was not there; it read as 0 or NULL */
 };
 
 void rbuf_init(struct rbuf *r, const void *data, size_t len);

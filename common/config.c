@@ -23,7 +23,7 @@
 
 #define CONFIG_MAX_SIZE (1 << 20)
 /* iniparser's buffer, which also holds lines that are continued with a backslash */
-#define LINE_MAX_LEN    1000
+#define LINE_MAX_LEN 1000
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -36,11 +36,11 @@ struct key {
 	unsigned bit; /* of config_options.given, for the keys that set one */
 };
 
-#define AT(field) offsetof(struct config, field)
+#define AT(field)         offsetof(struct config, field)
 #define IN_OPTIONS(field) offsetof(struct config_options, field)
-#define IN_TAG(field) offsetof(struct config_tag, field)
-#define YES_OR_NO "yes or no"
-#define A_TIME "as in 120, 2m, 1h or 7d"
+#define IN_TAG(field)     offsetof(struct config_tag, field)
+#define YES_OR_NO         "yes or no"
+#define A_TIME            "as in 120, 2m, 1h or 7d"
 
 static const struct key keys[] = {
 	{ "daemon", "state-dir", "/var/lib/eipd", AT(daemon.state_dir), config_set_path,
@@ -66,7 +66,8 @@ static const struct key keys[] = {
 	{ "outer", "prefix-length", "32", AT(outer.prefix_len), config_set_prefix_len,
 		"a number from 8 to 32" },
 	{ "outer", "probe", "yes", AT(outer.probe), config_set_bool, YES_OR_NO },
-	{ "outer", "announce", "3", AT(outer.announce), config_set_announce, "a number from 0 to 100" },
+	{ "outer", "announce", "3", AT(outer.announce), config_set_announce,
+		"a number from 0 to 100" },
 	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), config_set_path,
 		"the absolute path of a file" },
 	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), config_set_bool, YES_OR_NO },
@@ -84,7 +85,8 @@ static const struct key keys[] = {
 	{ "nat", "hairpin", "yes", AT(nat.hairpin), config_set_bool, YES_OR_NO },
 	{ "nat", "cooldown", "0s", AT(nat.cooldown), config_set_cooldown, "a time, " A_TIME },
 	{ "nat", "on-exit", "keep", AT(nat.remove_on_exit), config_set_on_exit, "keep or remove" },
-	{ "nat", "resync", "30s", AT(nat.resync), config_set_timeout, "a time from 1s to 1d, " A_TIME },
+	{ "nat", "resync", "30s", AT(nat.resync), config_set_timeout,
+		"a time from 1s to 1d, " A_TIME },
 };
 
 /* Of [dhcp] and of every [tag NAME]; the fields are those of struct config_options. */
@@ -100,8 +102,8 @@ static const struct key option_keys[] = {
 		"a DNS name, as in example.net, or nothing", 1 << KEY_DOMAIN },
 	{ "dhcp", "ntp", "", IN_OPTIONS(ntp), config_set_addresses,
 		"addresses separated by commas, or nothing", 1 << KEY_NTP },
-	{ "dhcp", "mtu", "", IN_OPTIONS(mtu), config_set_mtu, "a number from 68 to 65535, or nothing",
-		1 << KEY_MTU },
+	{ "dhcp", "mtu", "", IN_OPTIONS(mtu), config_set_mtu,
+		"a number from 68 to 65535, or nothing", 1 << KEY_MTU },
 	{ "dhcp", "static-routes", "", 0, config_set_routes,
 		"NETWORK/LEN ROUTER, separated by commas, as in 10.0.0.0/8 192.168.6.1",
 		1 << KEY_ROUTES },
@@ -125,9 +127,9 @@ static const struct key tag_keys[] = {
 		"numbers of client architectures (option 93), separated by commas, as in 7, 9", 0 },
 };
 
-#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+#define COUNT(table)      (sizeof(table) / sizeof(*(table)))
 #define RAW_OPTION_PREFIX "option."
-#define TAG_PREFIX "tag "
+#define TAG_PREFIX        "tag "
 
 static const struct {
 	const struct key *keys;
@@ -139,7 +141,8 @@ static const struct key *find_in(const struct key *table, size_t count, const ch
 	const char *name)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (!strcmp(table[i].name, name) && (!section || !strcmp(table[i].section, section)))
+		if (!strcmp(table[i].name, name) &&
+			(!section || !strcmp(table[i].section, section)))
 			return &table[i];
 	}
 	return NULL;
@@ -291,9 +294,11 @@ static void list_entries(struct config *config, const char *text, struct problem
 			free(section);
 			section = lower_trimmed(start + 1, close ? close : end);
 			if (!section_exists(section))
-				problem_add(problems, config->path, line, "[%s]: unknown section; "
+				problem_add(problems, config->path, line,
+					"[%s]: unknown section; "
 					"there are [daemon], [control], [inner], [outer], [plan], "
-					"[dhcp], [nat] and [tag NAME]", section);
+					"[dhcp], [nat] and [tag NAME]",
+					section);
 		} else if (equals) {
 			struct config_entry entry = { xstrdup(section),
 				lower_trimmed(start, equals), line };
@@ -323,8 +328,8 @@ static void set_key(struct target *target, void *base, const struct key *key,
 {
 	if (key->set((char *)base + key->offset, value))
 		problem_add(problems, target->config->path, entry->line,
-			"[%s] %s: \"%s\" will not do; expected %s", entry->section, entry->key, value,
-			key->expected);
+			"[%s] %s: \"%s\" will not do; expected %s", entry->section, entry->key,
+			value, key->expected);
 	if (target->options)
 		target->options->given |= key->bit;
 }
@@ -351,8 +356,10 @@ static struct config_tag *add_tag(struct config *config, const char *name)
 
 	config->tags = xrealloc(config->tags, config->tag_count + 1, sizeof(*tag));
 	tag = &config->tags[config->tag_count++];
-	*tag = (struct config_tag){ .name = xstrdup(name), .vendor_class = xstrdup(""),
-		.user_class = xstrdup(""), .client_name = xstrdup("") };
+	*tag = (struct config_tag){ .name = xstrdup(name),
+		.vendor_class = xstrdup(""),
+		.user_class = xstrdup(""),
+		.client_name = xstrdup("") };
 	fill_options(&tag->options);
 	return tag;
 }
@@ -385,7 +392,8 @@ static struct target find_target(struct config *config, const struct config_entr
 static void set_raw(struct target *target, const struct config_entry *entry, const char *value,
 	struct problems *problems)
 {
-	int err = config_set_raw_option(target->options, entry->key + strlen(RAW_OPTION_PREFIX), value);
+	int err = config_set_raw_option(target->options, entry->key + strlen(RAW_OPTION_PREFIX),
+		value);
 
 	if (err == -EEXIST)
 		problem_add(problems, target->config->path, entry->line,
@@ -393,7 +401,8 @@ static void set_raw(struct target *target, const struct config_entry *entry, con
 	else if (err)
 		problem_add(problems, target->config->path, entry->line,
 			"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that the server "
-			"decides itself) = hex:…, ip:A,B or text:…", entry->section, entry->key, value);
+			"decides itself) = hex:…, ip:A,B or text:…",
+			entry->section, entry->key, value);
 }
 
 static void set_entry(struct config *config, const struct config_entry *entry, const char *value,
@@ -414,7 +423,8 @@ static void set_entry(struct config *config, const struct config_entry *entry, c
 	key = find_in(keys, COUNT(keys), entry->section, entry->key);
 	if (key) {
 		set_key(&target, config, key, entry, value, problems);
-	} else if (target.options && (key = find_in(option_keys, COUNT(option_keys), NULL, entry->key))) {
+	} else if (target.options &&
+		(key = find_in(option_keys, COUNT(option_keys), NULL, entry->key))) {
 		set_key(&target, target.options, key, entry, value, problems);
 	} else if (target.tag && (key = find_in(tag_keys, COUNT(tag_keys), NULL, entry->key))) {
 		set_key(&target, target.tag, key, entry, value, problems);
@@ -424,7 +434,8 @@ static void set_entry(struct config *config, const struct config_entry *entry, c
 		key = nearest_key(entry->section, entry->key);
 		problem_add(problems, config->path, entry->line,
 			"[%s] %s: unknown key; the nearest is [%s] %s", entry->section, entry->key,
-			strcmp(key->section, kind_of(entry->section)) ? key->section : entry->section,
+			strcmp(key->section, kind_of(entry->section)) ? key->section
+								      : entry->section,
 			key->name);
 	}
 }
@@ -485,14 +496,19 @@ static void check_together(const struct config *config, struct problems *problem
 	if (!config->outer.interface)
 		return;
 	if (config->inner.bridge && !strcmp(config->outer.interface, config->inner.bridge))
-		problem_add(problems, config->path, line, "[outer] interface: %s is the inner bridge; "
-			"public addresses need a network card of their own", config->outer.interface);
+		problem_add(problems, config->path, line,
+			"[outer] interface: %s is the inner bridge; "
+			"public addresses need a network card of their own",
+			config->outer.interface);
 	if (!strcmp(config->outer.interface, config->inner.uplink))
-		problem_add(problems, config->path, line, "[outer] interface: %s is the inner uplink; "
-			"public addresses need a network card of their own", config->outer.interface);
+		problem_add(problems, config->path, line,
+			"[outer] interface: %s is the inner uplink; "
+			"public addresses need a network card of their own",
+			config->outer.interface);
 	/* a label "eth0:N" must fit where the kernel keeps it */
 	if (strlen(config->outer.interface) + 1 + digits_of(pool) >= IFNAMSIZ)
-		problem_add(problems, config->path, line, "[outer] interface: %s is too long a name for "
+		problem_add(problems, config->path, line,
+			"[outer] interface: %s is too long a name for "
 			"the labels %s:1 to %s:%llu (at most %d characters); rename the interface",
 			config->outer.interface, config->outer.interface, config->outer.interface,
 			(unsigned long long)pool, IFNAMSIZ - 1);
@@ -542,13 +558,6 @@ static dictionary *parse(const char *path, char *text, struct problems *problems
 	return dict;
 }
 
-static int compare_lines(const void *a, const void *b)
-{
-	const struct problem *pa = a, *pb = b;
-
-	return pa->line < pb->line ? -1 : pa->line > pb->line;
-}
-
 int config_load(const char *path, struct config **ret_config, struct problems *problems)
 {
 	size_t problems_before = problems->count, len;
@@ -575,8 +584,7 @@ int config_load(const char *path, struct config **ret_config, struct problems *p
 		iniparser_freedict(dict);
 	free(text);
 	if (problems->count != problems_before) {
-		qsort(problems->list + problems_before, problems->count - problems_before,
-			sizeof(*problems->list), compare_lines);
+		problems_sort(problems, problems_before);
 		config_free(config);
 		return -EINVAL;
 	}

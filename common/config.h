@@ -16,7 +16,7 @@
 #include "common/addr.h"
 #include "common/problem.h"
 
-#define CONFIG_DEFAULT_PATH "/etc/eipd/eipd.conf"
+#define CONFIG_DEFAULT_PATH    "/etc/eipd/eipd.conf"
 #define CONFIG_DEFAULT_RUN_DIR "/run/eipd"
 
 enum config_log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
@@ -54,13 +54,13 @@ enum config_option_key {
 
 /* What the clients are told: by [dhcp] with its defaults, or by a [tag NAME], which adds to it. */
 struct config_options {
-	unsigned given;        /* bit 1 << KEY_…: the key says something, if only "nothing" */
-	uint32_t lease_time;   /* seconds, or TIME_INFINITE */
-	bool router_auto;      /* the bridge's address */
+	unsigned given;      /* bit 1 << KEY_…: the key says something, if only "nothing" */
+	uint32_t lease_time; /* seconds, or TIME_INFINITE */
+	bool router_auto;    /* the bridge's address */
 	struct ip4_list router, dns, ntp;
 	char *domain, *boot_file;
-	uint32_t mtu;          /* 0: not sent */
-	uint32_t next_server;  /* 0: not sent */
+	uint32_t mtu;         /* 0: not sent */
+	uint32_t next_server; /* 0: not sent */
 	struct config_route *routes;
 	size_t route_count;
 	struct config_raw_option *raw;
@@ -75,11 +75,11 @@ struct config_options {
  * that are given ("" or no list: not given).
  */
 struct config_tag {
-	char *name; /* lower case, as in the plan */
-	char *vendor_class, *user_class; /* part of option 60, of a class of option 77 */
-	char *client_name;               /* option 12, whatever the case */
+	char *name;                          /* lower case, as in the plan */
+	char *vendor_class, *user_class;     /* part of option 60, of a class of option 77 */
+	char *client_name;                   /* option 12, whatever the case */
 	struct config_raw_option circuit_id; /* just these octets of option 82 */
-	uint32_t *client_arch;           /* one of these numbers in option 93 (RFC 4578) */
+	uint32_t *client_arch;               /* one of these numbers in option 93 (RFC 4578) */
 	size_t client_arch_count;
 	struct config_options options;
 };

@@ -87,7 +87,8 @@ int config_set_interface(void *field, const char *value)
 	if (len == 0 || len >= IFNAMSIZ || !strcmp(value, ".") || !strcmp(value, ".."))
 		return -EINVAL;
 	for (const char *c = value; *c; c++) {
-		if (*c == '/' || *c == ':' || isspace((unsigned char)*c) || !isprint((unsigned char)*c))
+		if (*c == '/' || *c == ':' || isspace((unsigned char)*c) ||
+			!isprint((unsigned char)*c))
 			return -EINVAL;
 	}
 	replace(field, value);
@@ -301,7 +302,8 @@ static int take_range(void *ctx, const char *item)
 
 	if (ip4_range_parse(item, &range) || !ip4_is_host(range.first) || !ip4_is_host(range.last))
 		return -EINVAL;
-	config->outer.pool = xrealloc(config->outer.pool, config->outer.pool_count + 1, sizeof(range));
+	config->outer.pool = xrealloc(config->outer.pool, config->outer.pool_count + 1,
+		sizeof(range));
 	config->outer.pool[config->outer.pool_count++] = range;
 	return 0;
 }

@@ -20,8 +20,8 @@
 #include "common/memory.h"
 
 #define CLIENTS_MAX 32
-#define TABLES_MAX 8
-#define ARGS_MAX 64
+#define TABLES_MAX  8
+#define ARGS_MAX    64
 /* A client that neither sends a whole request nor takes its reply is dropped after this. */
 #define IDLE_MS 30000
 /* What a follower may leave unread. */
@@ -175,7 +175,8 @@ static void client_ready(void *ctx, uint32_t events)
 		client_free(client);
 		return;
 	}
-	n = recv(client->watch.fd, client->in + client->in_len, CONTROL_REQUEST_MAX - client->in_len, 0);
+	n = recv(client->watch.fd, client->in + client->in_len,
+		CONTROL_REQUEST_MAX - client->in_len, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -214,15 +215,18 @@ static void run(struct control *control, struct control_request *request, unsign
 			if (!words)
 				continue;
 			if (argc - words < command->min_args || argc - words > command->max_args)
-				control_refuse(request, NULL, "%s: wrong number of arguments; "
-					"eipctl help shows them", command->words);
+				control_refuse(request, NULL,
+					"%s: wrong number of arguments; "
+					"eipctl help shows them",
+					command->words);
 			else
 				command->run(control->tables[t].ctx, request, argc - words,
 					request->argv + words);
 			return;
 		}
 	}
-	control_refuse(request, NULL, "unknown command; eipctl and eipd may be of different versions");
+	control_refuse(request, NULL,
+		"unknown command; eipctl and eipd may be of different versions");
 }
 
 static void start_request(struct client *client, const char *line, size_t len)
@@ -241,7 +245,8 @@ static void start_request(struct client *client, const char *line, size_t len)
 		control_refuse(request, NULL, "not a request; expected {\"command\":[…]}");
 		return;
 	}
-	json_array_foreach(command, i, word) {
+	json_array_foreach(command, i, word)
+	{
 		if (!json_is_string(word)) {
 			control_refuse(request, NULL, "not a request; expected a list of strings");
 			return;
@@ -279,7 +284,8 @@ static void finish(struct control_request *request, json_t *reply)
 
 	if (client) {
 		text = json_dumps(reply, JSON_COMPACT);
-		client->out = xasprintf("%s\n", text ? text : "{\"ok\":false,\"error\":\"no memory\"}");
+		client->out = xasprintf("%s\n",
+			text ? text : "{\"ok\":false,\"error\":\"no memory\"}");
 		client->out_len = strlen(client->out);
 		client->out_done = 0;
 		client->pending = NULL;
@@ -360,7 +366,8 @@ static int find_group(const char *name, gid_t *ret_gid)
 	return 0;
 }
 
-int control_new(struct loop *loop, const char *path, const char *group, struct control **ret_control)
+int control_new(struct loop *loop, const char *path, const char *group,
+	struct control **ret_control)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct control *control;
@@ -384,8 +391,9 @@ int control_new(struct loop *loop, const char *path, const char *group, struct c
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		err = -errno;
 	umask(mask);
-	if (!err && ((*group && chown(path, (uid_t)-1, gid) < 0) || chmod(path, 0660) < 0 ||
-			    listen(fd, 64) < 0))
+	if (!err &&
+		((*group && chown(path, (uid_t)-1, gid) < 0) || chmod(path, 0660) < 0 ||
+			listen(fd, 64) < 0))
 		err = -errno;
 	if (err) {
 		close(fd);

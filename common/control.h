@@ -35,7 +35,8 @@ struct control_command {
  * Listens at path, mode 0660, group `group` where one is given (by name). 0 or -errno; -ENOENT
  * also where there is no such group.
  */
-int control_new(struct loop *loop, const char *path, const char *group, struct control **ret_control);
+int control_new(struct loop *loop, const char *path, const char *group,
+	struct control **ret_control);
 void control_free(struct control *control);
 
 /* The table must outlive the control. */

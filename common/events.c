@@ -38,7 +38,8 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 	json_t *list;
 
 	if (argc && strcmp(argv[0], "--follow")) {
-		control_refuse(request, NULL, "%s: unexpected; usage: eipctl events [--follow]", argv[0]);
+		control_refuse(request, NULL, "%s: unexpected; usage: eipctl events [--follow]",
+			argv[0]);
 		return;
 	}
 	list = json_array();

@@ -16,7 +16,7 @@ struct look {
 	struct problems *problems, *warnings;
 };
 
-#define SAY(look, list, section, key, ...) \
+#define SAY(look, list, section, key, ...)                                                         \
 	problem_add((look)->list, (look)->config->path, config_line((look)->config, section, key), \
 		__VA_ARGS__)
 
@@ -26,11 +26,11 @@ static bool find_link(struct look *look, const char *section, const char *key, c
 	int err = netlink_link_get(look->route, name, ret_link);
 
 	if (err == -ENODEV)
-		SAY(look, problems, section, key, "[%s] %s: there is no %s on this host; %s", section, key,
-			name, advice);
+		SAY(look, problems, section, key, "[%s] %s: there is no %s on this host; %s",
+			section, key, name, advice);
 	else if (err)
-		SAY(look, problems, section, key, "[%s] %s: the kernel does not tell of %s: %s", section,
-			key, name, strerror(-err));
+		SAY(look, problems, section, key, "[%s] %s: the kernel does not tell of %s: %s",
+			section, key, name, strerror(-err));
 	return !err;
 }
 
@@ -45,8 +45,9 @@ static void find_address(struct look *look, const struct netlink_link *bridge, s
 	int err = netlink_addr_list(look->route, bridge->index, &list, &count);
 
 	if (err) {
-		SAY(look, problems, "inner", "bridge", "[inner] bridge: the addresses of %s cannot be read: %s",
-			name, strerror(-err));
+		SAY(look, problems, "inner", "bridge",
+			"[inner] bridge: the addresses of %s cannot be read: %s", name,
+			strerror(-err));
 		return;
 	}
 	for (size_t i = 0; i < count && !host->inner.addr; i++) {
@@ -56,17 +57,21 @@ static void find_address(struct look *look, const struct netlink_link *bridge, s
 	}
 	free(list);
 	if (host->inner.addr && (host->inner.len < 8 || host->inner.len > 30)) {
-		SAY(look, problems, "inner", "bridge", "[inner] bridge: the network %s of %s will not do; "
+		SAY(look, problems, "inner", "bridge",
+			"[inner] bridge: the network %s of %s will not do; "
 			"expected a prefix length from 8 to 30",
 			ip4_prefix_format(&host->inner, text), name);
 		host->inner.addr = 0;
 	} else if (!host->inner.addr && wanted->addr) {
-		SAY(look, problems, "inner", "address", "[inner] address: %s does not have the address %s; "
-			"ip address add %s dev %s gives it", name, ip4_prefix_format(wanted, text),
-			text, name);
+		SAY(look, problems, "inner", "address",
+			"[inner] address: %s does not have the address %s; "
+			"ip address add %s dev %s gives it",
+			name, ip4_prefix_format(wanted, text), text, name);
 	} else if (!host->inner.addr) {
-		SAY(look, problems, "inner", "bridge", "[inner] bridge: %s has no IPv4 address; as in the "
-			"patent: ip address add 192.168.6.22/24 dev %s", name, name);
+		SAY(look, problems, "inner", "bridge",
+			"[inner] bridge: %s has no IPv4 address; as in the "
+			"patent: ip address add 192.168.6.22/24 dev %s",
+			name, name);
 	}
 }
 
@@ -74,14 +79,15 @@ static void check_bridge(struct look *look, struct netlink_link *ret_bridge, str
 {
 	const char *name = look->config->inner.bridge;
 
-	if (!find_link(look, "inner", "bridge", name, "ip link add NAME type bridge makes one", ret_bridge))
+	if (!find_link(look, "inner", "bridge", name, "ip link add NAME type bridge makes one",
+		    ret_bridge))
 		return;
 	host->bridge_mac = ret_bridge->mac;
 	if (strcmp(ret_bridge->kind, "bridge"))
 		SAY(look, problems, "inner", "bridge", "[inner] bridge: %s is not a bridge", name);
 	if (!(ret_bridge->flags & IFF_UP))
-		SAY(look, problems, "inner", "bridge", "[inner] bridge: %s is down; ip link set %s up", name,
-			name);
+		SAY(look, problems, "inner", "bridge",
+			"[inner] bridge: %s is down; ip link set %s up", name, name);
 	find_address(look, ret_bridge, host);
 }
 
@@ -90,16 +96,18 @@ static void check_uplink(struct look *look, const struct netlink_link *bridge)
 	const char *name = look->config->inner.uplink;
 	struct netlink_link uplink;
 
-	if (!*name || !find_link(look, "inner", "uplink", name, "name the inner network card or leave it empty",
-			      &uplink))
+	if (!*name ||
+		!find_link(look, "inner", "uplink", name,
+			"name the inner network card or leave it empty", &uplink))
 		return;
 	if (bridge->index && uplink.master != bridge->index)
-		SAY(look, problems, "inner", "uplink", "[inner] uplink: %s is not a port of %s; "
-			"ip link set %s master %s makes it one", name, look->config->inner.bridge, name,
-			look->config->inner.bridge);
+		SAY(look, problems, "inner", "uplink",
+			"[inner] uplink: %s is not a port of %s; "
+			"ip link set %s master %s makes it one",
+			name, look->config->inner.bridge, name, look->config->inner.bridge);
 	else if (!(uplink.flags & IFF_UP))
-		SAY(look, warnings, "inner", "uplink", "[inner] uplink: %s is down; ip link set %s up",
-			name, name);
+		SAY(look, warnings, "inner", "uplink",
+			"[inner] uplink: %s is down; ip link set %s up", name, name);
 }
 
 static void check_outer(struct look *look)
@@ -110,11 +118,13 @@ static void check_outer(struct look *look)
 	if (!find_link(look, "outer", "interface", name, "name the outer network card", &outer))
 		return;
 	if (outer.master)
-		SAY(look, problems, "outer", "interface", "[outer] interface: %s is a port of a bridge; public "
-			"addresses need an interface that the host itself uses", name);
+		SAY(look, problems, "outer", "interface",
+			"[outer] interface: %s is a port of a bridge; public "
+			"addresses need an interface that the host itself uses",
+			name);
 	if (!(outer.flags & IFF_UP))
-		SAY(look, warnings, "outer", "interface", "[outer] interface: %s is down; ip link set %s up",
-			name, name);
+		SAY(look, warnings, "outer", "interface",
+			"[outer] interface: %s is down; ip link set %s up", name, name);
 }
 
 int host_check(struct nl_sock *route, const struct config *config, struct host *ret_host,

@@ -101,14 +101,14 @@ static void emit(enum config_log_level level, const char *format, va_list args)
 	(void)!write(sink.where == TO_FILE ? sink.fd : STDERR_FILENO, line, (size_t)len);
 }
 
-#define DEFINE_LOG(name, level) \
+#define DEFINE_LOG(name, level)            \
 	void name(const char *format, ...) \
-	{ \
-		va_list args; \
-\
-		va_start(args, format); \
+	{                                  \
+		va_list args;              \
+                                           \
+		va_start(args, format);    \
 		emit(level, format, args); \
-		va_end(args); \
+		va_end(args);              \
 	}
 
 DEFINE_LOG(log_error, LOG_LEVEL_ERROR)

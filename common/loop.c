@@ -143,7 +143,8 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t ms,
 	timer->expired = expired;
 	timer->ctx = ctx;
 	timer->active = true;
-	TAILQ_FOREACH_REVERSE(before, &loop->timers, timer_list, link) {
+	TAILQ_FOREACH_REVERSE(before, &loop->timers, timer_list, link)
+	{
 		if (before->due <= timer->due) {
 			TAILQ_INSERT_AFTER(&loop->timers, before, timer, link);
 			return;

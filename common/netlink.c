@@ -140,7 +140,8 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 	const struct ifinfomsg *ifinfo;
 
 	if (header->nlmsg_type != RTM_NEWLINK ||
-		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifinfo), attrs, IFLA_MAX, NULL))
+		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifinfo), attrs, IFLA_MAX,
+			NULL))
 		return;
 	ifinfo = nlmsg_data(header);
 	link->index = (unsigned)ifinfo->ifi_index;
@@ -223,13 +224,14 @@ static void read_fdb(void *ctx, const struct nlmsghdr *header)
 	struct mac mac;
 
 	if (header->nlmsg_type != RTM_NEWNEIGH ||
-		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*neighbour), attrs, NDA_MAX,
-			NULL))
+		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*neighbour), attrs,
+			NDA_MAX, NULL))
 		return;
 	neighbour = nlmsg_data(header);
 	if (neighbour->ndm_family != AF_BRIDGE || !attrs[NDA_LLADDR] ||
 		nla_len(attrs[NDA_LLADDR]) != MAC_LEN || !attrs[NDA_MASTER] ||
-		nla_len(attrs[NDA_MASTER]) < 4 || nla_get_u32(attrs[NDA_MASTER]) != walk->bridge_index)
+		nla_len(attrs[NDA_MASTER]) < 4 ||
+		nla_get_u32(attrs[NDA_MASTER]) != walk->bridge_index)
 		return;
 	memcpy(mac.byte, nla_data(attrs[NDA_LLADDR]), MAC_LEN);
 	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
@@ -265,7 +267,8 @@ static void read_addr(void *ctx, const struct nlmsghdr *header)
 	struct netlink_addr addr = { 0 };
 
 	if (header->nlmsg_type != RTM_NEWADDR ||
-		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifaddr), attrs, IFA_MAX, NULL))
+		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifaddr), attrs, IFA_MAX,
+			NULL))
 		return;
 	ifaddr = nlmsg_data(header);
 	if (ifaddr->ifa_family != AF_INET || ifaddr->ifa_index != found->link_index ||
@@ -311,8 +314,10 @@ int netlink_addr_list(struct nl_sock *sock, unsigned link_index, struct netlink_
 static int change_addr(struct nl_sock *sock, uint16_t type, int flags, unsigned link_index,
 	const struct ip4_prefix *prefix, const char *label)
 {
-	struct ifaddrmsg ifaddr = { .ifa_family = AF_INET, .ifa_prefixlen = prefix->len,
-		.ifa_scope = RT_SCOPE_UNIVERSE, .ifa_index = link_index };
+	struct ifaddrmsg ifaddr = { .ifa_family = AF_INET,
+		.ifa_prefixlen = prefix->len,
+		.ifa_scope = RT_SCOPE_UNIVERSE,
+		.ifa_index = link_index };
 	struct nl_msg *msg = new_message(type, NLM_F_REQUEST | NLM_F_ACK | flags, &ifaddr,
 		sizeof(ifaddr));
 	uint32_t addr = htonl(prefix->addr), broadcast = htonl(ip4_prefix_broadcast(prefix));

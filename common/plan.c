@@ -135,7 +135,8 @@ struct parser {
 	bool has_mac, has_ip, has_time;
 };
 
-#define REFUSE(parser, ...) problem_add((parser)->problems, (parser)->file, (parser)->line, __VA_ARGS__)
+#define REFUSE(parser, ...) \
+	problem_add((parser)->problems, (parser)->file, (parser)->line, __VA_ARGS__)
 
 static bool looks_like_mac(const char *field)
 {
@@ -149,7 +150,9 @@ static bool looks_like_time(const char *field)
 	size_t digits = strspn(field, "0123456789");
 
 	return !strcasecmp(field, "infinite") ||
-		(digits && (!field[digits] || (strchr("smhdwSMHDW", field[digits]) && !field[digits + 1])));
+		(digits &&
+			(!field[digits] ||
+				(strchr("smhdwSMHDW", field[digits]) && !field[digits + 1])));
 }
 
 static void take_mac(struct parser *parser, const char *field)
@@ -157,11 +160,15 @@ static void take_mac(struct parser *parser, const char *field)
 	if (parser->has_mac)
 		REFUSE(parser, "%s: a second MAC; a VM has one", field);
 	else if (mac_parse(field, &parser->vm.mac))
-		REFUSE(parser, "%s: not a MAC; expected six groups of two hexadecimal digits, as in "
-			"d0:0d:8e:9f:42:88", field);
+		REFUSE(parser,
+			"%s: not a MAC; expected six groups of two hexadecimal digits, as in "
+			"d0:0d:8e:9f:42:88",
+			field);
 	else if (!mac_is_host(&parser->vm.mac))
-		REFUSE(parser, "%s: no VM can have this MAC; the first octet must be even and not all "
-			"may be zero", field);
+		REFUSE(parser,
+			"%s: no VM can have this MAC; the first octet must be even and not all "
+			"may be zero",
+			field);
 	parser->has_mac = true;
 }
 
@@ -174,8 +181,10 @@ static void take_ip(struct parser *parser, const char *field)
 	if (parser->has_ip)
 		REFUSE(parser, "%s: a second IP; a VM has one", field);
 	else if (ip4_parse(field, &ip))
-		REFUSE(parser, "%s: not an IPv4 address; expected as in 192.168.6.243 (a name must have "
-			"no dots)", field);
+		REFUSE(parser,
+			"%s: not an IPv4 address; expected as in 192.168.6.243 (a name must have "
+			"no dots)",
+			field);
 	else if (!ip4_is_host(ip))
 		REFUSE(parser, "%s: no VM can have this IP", field);
 	else if (inner && !ip4_prefix_contains(inner, ip))
@@ -199,10 +208,13 @@ static void take_lease_time(struct parser *parser, char *field)
 	for (char *c = field; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 	if (parser->has_time)
-		REFUSE(parser, "%s: a second lease time (a name of digits only, or of digits and one of "
-			"s m h d w, reads as a lease time, here as in dnsmasq)", field);
+		REFUSE(parser,
+			"%s: a second lease time (a name of digits only, or of digits and one of "
+			"s m h d w, reads as a lease time, here as in dnsmasq)",
+			field);
 	else if (time_parse(field, &seconds) || seconds < 3)
-		REFUSE(parser, "%s: not a lease time; expected at least 3s, as in 45m or infinite", field);
+		REFUSE(parser, "%s: not a lease time; expected at least 3s, as in 45m or infinite",
+			field);
 	else
 		parser->vm.lease_time = seconds;
 	parser->has_time = true;
@@ -226,8 +238,10 @@ static void take_tag(struct parser *parser, char *tag)
 {
 	char *tags = parser->tags;
 
-	if (!*tag || tag[strspn(tag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"0123456789-_.")]) {
+	if (!*tag ||
+		tag[strspn(tag,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			"0123456789-_.")]) {
 		REFUSE(parser, "set:%s: not a tag; expected letters, digits, - _ .", tag);
 		return;
 	}
@@ -242,8 +256,10 @@ static void take_name(struct parser *parser, const char *field)
 	if (parser->vm.name)
 		REFUSE(parser, "%s: a second name after %s; a VM has one", field, parser->vm.name);
 	else if (!plan_name_is_valid(field))
-		REFUSE(parser, "%s: not a name; expected letters, digits and inner hyphens, at most 63 "
-			"(one DNS label)", field);
+		REFUSE(parser,
+			"%s: not a name; expected letters, digits and inner hyphens, at most 63 "
+			"(one DNS label)",
+			field);
 	parser->vm.name = field;
 }
 
@@ -327,8 +343,10 @@ static void parse_line(struct parser *parser, char *line, char *end)
 	if (!parser->has_mac)
 		REFUSE(parser, "no MAC; expected MAC,name,IP");
 	if (!parser->vm.name)
-		REFUSE(parser, parser->has_time ? "no name; expected MAC,name,IP (digits only, or digits "
-			"and one of s m h d w, read as a lease time)" : "no name; expected MAC,name,IP");
+		REFUSE(parser,
+			parser->has_time ? "no name; expected MAC,name,IP (digits only, or digits "
+					   "and one of s m h d w, read as a lease time)"
+					 : "no name; expected MAC,name,IP");
 	if (!parser->has_ip)
 		REFUSE(parser, "no IP; expected MAC,name,IP");
 	if (parser->tags)
@@ -375,18 +393,11 @@ static void build_indexes(struct parser *parser)
 
 		index_add(parser, &plan->by_mac, i, mac_hash(&vm->mac), has_mac, &vm->mac, "MAC",
 			mac_format(&vm->mac, text));
-		index_add(parser, &plan->by_name, i, name_hash(vm->name), has_name, vm->name, "name",
-			vm->name);
+		index_add(parser, &plan->by_name, i, name_hash(vm->name), has_name, vm->name,
+			"name", vm->name);
 		index_add(parser, &plan->by_ip, i, ip4_hash(vm->ip), has_ip, &vm->ip, "IP",
 			ip4_format(vm->ip, text));
 	}
-}
-
-static int compare_lines(const void *a, const void *b)
-{
-	const struct problem *pa = a, *pb = b;
-
-	return pa->line < pb->line ? -1 : pa->line > pb->line;
 }
 
 int plan_parse(const char *text, size_t len, const char *file, const struct ip4_prefix *inner,
@@ -411,8 +422,7 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 	}
 	build_indexes(&parser);
 	if (problems->count != problems_before) {
-		qsort(problems->list + problems_before, problems->count - problems_before,
-			sizeof(*problems->list), compare_lines);
+		problems_sort(problems, problems_before);
 		plan_free(plan);
 		return -EINVAL;
 	}

@@ -32,9 +32,9 @@ static json_t *describe_problems(const struct problems *problems)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < problems->count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s}", "file",
-			problems->list[i].file, "line", (int)problems->list[i].line, "text",
-			problems->list[i].text));
+		json_array_append_new(list,
+			json_pack("{s:s, s:i, s:s}", "file", problems->list[i].file, "line",
+				(int)problems->list[i].line, "text", problems->list[i].text));
 	return list;
 }
 
@@ -50,7 +50,8 @@ static void log_problems(const struct problems *problems, void (*say)(const char
 		free(text);
 	}
 	if (problems->count > most)
-		say("plan: and %zu more; eipctl reload or eipd -t shows them all", problems->count - most);
+		say("plan: and %zu more; eipctl reload or eipd -t shows them all",
+			problems->count - most);
 }
 
 static char *plan_refusal(const struct planner *planner, size_t count)
@@ -64,8 +65,10 @@ static void plan_kept(void *ctx, int err)
 	const struct planner *planner = ctx;
 
 	if (err)
-		log_warning("plan: no copy could be kept under %s: %s; if the file is spoiled, the next "
-			"start will have none to go by", planner->config->daemon.state_dir, strerror(-err));
+		log_warning(
+			"plan: no copy could be kept under %s: %s; if the file is spoiled, the next "
+			"start will have none to go by",
+			planner->config->daemon.state_dir, strerror(-err));
 }
 
 /* A plan on its way into force, and the client that waits for it (if any). */
@@ -89,12 +92,14 @@ static void reload_done(void *ctx, const char *error)
 	if (error)
 		log_error("plan: in force, but not yet in the kernel: %s", error);
 	if (reload->request && error)
-		control_refuse(reload->request, NULL, "the new plan is in force for DHCP, but NAT does not "
-			"follow yet: %s; it is tried again every %u s", error,
-			reload->planner->config->nat.resync);
+		control_refuse(reload->request, NULL,
+			"the new plan is in force for DHCP, but NAT does not "
+			"follow yet: %s; it is tried again every %u s",
+			error, reload->planner->config->nat.resync);
 	else if (reload->request)
-		control_reply(reload->request, reload->result ? json_incref(reload->result)
-							      : describe_diff(&reload->diff));
+		control_reply(reload->request,
+			reload->result ? json_incref(reload->result)
+				       : describe_diff(&reload->diff));
 	json_decref(reload->result);
 	free(reload);
 }
@@ -122,9 +127,10 @@ static void adopt_plan(struct planner *planner, struct plan *plan, struct contro
 	planner->error = NULL;
 	planner->loaded = time(NULL);
 	planner->plan = plan;
-	events_post(planner->events, "reload", json_pack("{s:I, s:I, s:I, s:I}", "vms",
-		(json_int_t)plan_count(plan), "added", (json_int_t)reload->diff.added, "changed",
-		(json_int_t)reload->diff.changed, "removed", (json_int_t)reload->diff.removed));
+	events_post(planner->events, "reload",
+		json_pack("{s:I, s:I, s:I, s:I}", "vms", (json_int_t)plan_count(plan), "added",
+			(json_int_t)reload->diff.added, "changed", (json_int_t)reload->diff.changed,
+			"removed", (json_int_t)reload->diff.removed));
 	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed", plan_count(plan),
 		reload->diff.added, reload->diff.changed, reload->diff.removed);
 	planner->hooks.adopt(planner->hooks.ctx, plan, reload_done, reload);
@@ -166,7 +172,8 @@ static json_t *describe_differences(const struct planner *planner, const struct 
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < plan_count(plan); i++) {
-		const struct vm *vm = plan_vm(plan, i), *old = plan_by_name(planner->plan, vm->name);
+		const struct vm *vm = plan_vm(plan, i),
+				*old = plan_by_name(planner->plan, vm->name);
 
 		if (!old || !vm_equal(old, vm))
 			add_difference(planner, list, old ? "changed" : "added", vm, false);
@@ -176,7 +183,8 @@ static json_t *describe_differences(const struct planner *planner, const struct 
 
 		if (!plan_by_name(plan, old->name))
 			/* under a new name it keeps what it has */
-			add_difference(planner, list, "removed", old, !plan_by_mac(plan, &old->mac));
+			add_difference(planner, list, "removed", old,
+				!plan_by_mac(plan, &old->mac));
 	}
 	return list;
 }
@@ -184,8 +192,10 @@ static json_t *describe_differences(const struct planner *planner, const struct 
 static void refuse_text(const struct problems *problems, struct control_request *request,
 	const char *error)
 {
-	control_refuse(request, problems->count ? json_pack("{s:o}", "problems",
-		describe_problems(problems)) : NULL, "%s", error);
+	control_refuse(request,
+		problems->count ? json_pack("{s:o}", "problems", describe_problems(problems))
+				: NULL,
+		"%s", error);
 }
 
 static void dry_run(const struct planner *planner, struct control_request *request)
@@ -214,7 +224,8 @@ static void command_reload(void *ctx, struct control_request *request, unsigned 
 	const char *const *argv)
 {
 	if (argc && strcmp(argv[0], "--dry-run"))
-		control_refuse(request, NULL, "%s: unexpected; usage: eipctl reload [--dry-run]", argv[0]);
+		control_refuse(request, NULL, "%s: unexpected; usage: eipctl reload [--dry-run]",
+			argv[0]);
 	else if (argc)
 		dry_run(ctx, request);
 	else
@@ -258,13 +269,13 @@ static void command_vm_show(void *ctx, struct control_request *request, unsigned
 	if (vm)
 		control_reply(request, describe_vm(planner, vm));
 	else
-		control_refuse(request, NULL, "%s: no such VM in the plan; eipctl vm list shows them",
-			argv[0]);
+		control_refuse(request, NULL,
+			"%s: no such VM in the plan; eipctl vm list shows them", argv[0]);
 }
 
 /* The plan file was edited for a client; `err` and what else came of it. */
-static void end_edit(struct planner *planner, struct control_request *request, const char *name, int err,
-	struct plan *plan, char *text, const struct problems *problems, char *error)
+static void end_edit(struct planner *planner, struct control_request *request, const char *name,
+	int err, struct plan *plan, char *text, const struct problems *problems, char *error)
 {
 	const struct vm *vm;
 	char mac[MAC_STRLEN], ip[IP4_STRLEN];
@@ -301,19 +312,24 @@ static void command_vm_add(void *ctx, struct control_request *request, unsigned 
 	for (unsigned i = 1; i < argc; i += 2) {
 		if (i + 1 < argc && !strcmp(argv[i], "--mac") && !mac_parse(argv[i + 1], &mac)) {
 			wanted_mac = &mac;
-		} else if (i + 1 == argc || strcmp(argv[i], "--ip") || ip4_parse(argv[i + 1], &ip)) {
-			control_refuse(request, NULL, "%s %s: not understood; usage: eipctl vm add NAME "
-				"[--mac MAC] [--ip IP]", argv[i], i + 1 < argc ? argv[i + 1] : "");
+		} else if (i + 1 == argc || strcmp(argv[i], "--ip") ||
+			ip4_parse(argv[i + 1], &ip)) {
+			control_refuse(request, NULL,
+				"%s %s: not understood; usage: eipctl vm add NAME "
+				"[--mac MAC] [--ip IP]",
+				argv[i], i + 1 < argc ? argv[i + 1] : "");
 			return;
 		}
 	}
 	if (!plan_name_is_valid(argv[0])) {
-		control_refuse(request, NULL, "%s: not a name; expected letters, digits and inner hyphens, "
-			"at most 63", argv[0]);
+		control_refuse(request, NULL,
+			"%s: not a name; expected letters, digits and inner hyphens, "
+			"at most 63",
+			argv[0]);
 		return;
 	}
-	err = planstore_add_vm(planner->config, &planner->inner, argv[0], wanted_mac, ip, &plan, &text,
-		&problems, &error);
+	err = planstore_add_vm(planner->config, &planner->inner, argv[0], wanted_mac, ip, &plan,
+		&text, &problems, &error);
 	end_edit(planner, request, argv[0], err, plan, text, &problems, error);
 	problems_done(&problems);
 }
@@ -325,8 +341,8 @@ static void command_vm_del(void *ctx, struct control_request *request, unsigned 
 	struct problems problems = { 0 };
 	struct plan *plan = NULL;
 	char *text = NULL, *error = NULL;
-	int err = planstore_del_vm(planner->config, &planner->inner, argv[0], &plan, &text, &problems,
-		&error);
+	int err = planstore_del_vm(planner->config, &planner->inner, argv[0], &plan, &text,
+		&problems, &error);
 
 	(void)argc;
 	end_edit(planner, request, argv[0], err, plan, text, &problems, error);
@@ -368,9 +384,11 @@ int planner_new(const struct config *config, const struct ip4_prefix *inner,
 		return err;
 	}
 	log_problems(problems, log_error);
-	planner->error = xasprintf("the plan %s is refused (%zu problem%s); serving the last good one "
-		"from %s", config->plan.file, problems->count, problems->count == 1 ? "" : "s",
-		planner->last_good.path);
+	planner->error =
+		xasprintf("the plan %s is refused (%zu problem%s); serving the last good one "
+			  "from %s",
+			config->plan.file, problems->count, problems->count == 1 ? "" : "s",
+			planner->last_good.path);
 	log_error("plan: %s", planner->error);
 	*ret_planner = planner;
 	return 0;
@@ -412,6 +430,6 @@ bool planner_is_refused(const struct planner *planner)
 json_t *planner_status(const struct planner *planner)
 {
 	return json_pack("{s:s, s:I, s:I, s:o}", "file", planner->config->plan.file, "vms",
-		(json_int_t)plan_count(planner->plan), "loaded", (json_int_t)planner->loaded, "error",
-		planner->error ? json_string(planner->error) : json_null());
+		(json_int_t)plan_count(planner->plan), "loaded", (json_int_t)planner->loaded,
+		"error", planner->error ? json_string(planner->error) : json_null());
 }

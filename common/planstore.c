@@ -90,12 +90,14 @@ int planstore_add_vm(const struct config *config, const struct ip4_prefix *inner
 	if (!vm.ip)
 		err = -ENOSPC;
 	if (err)
-		*ret_error = xstrdup("the bridge's network has no free address; name one with --ip, or "
-			"delete a VM");
+		*ret_error =
+			xstrdup("the bridge's network has no free address; name one with --ip, or "
+				"delete a VM");
 	edited = err ? NULL : plan_text_add(text, &vm);
 	plan_free(plan);
 	free(text);
-	return err ? err : replace_file(config, inner, edited, ret_plan, ret_text, problems, ret_error);
+	return err ? err
+		   : replace_file(config, inner, edited, ret_plan, ret_text, problems, ret_error);
 }
 
 int planstore_del_vm(const struct config *config, const struct ip4_prefix *inner, const char *name,

@@ -12,7 +12,8 @@
 
 #include "common/memory.h"
 
-void problem_add(struct problems *problems, const char *file, unsigned line, const char *format, ...)
+void problem_add(struct problems *problems, const char *file, unsigned line, const char *format,
+	...)
 {
 	va_list args;
 	char *text;
@@ -28,8 +29,9 @@ void problem_add(struct problems *problems, const char *file, unsigned line, con
 	if ((problems->count & (problems->count + 1)) == 0)
 		problems->list = xrealloc(problems->list, problems->count * 2 + 2,
 			sizeof(*problems->list));
-	problems->list[problems->count++] =
-		(struct problem){ .file = xstrdup(file), .line = line, .text = text };
+	problems->list[problems->count++] = (struct problem){
+		.file = xstrdup(file), .line = line, .text = text
+	};
 }
 
 char *problem_format(const struct problem *problem)
@@ -37,6 +39,20 @@ char *problem_format(const struct problem *problem)
 	if (problem->line)
 		return xasprintf("%s:%u: %s", problem->file, problem->line, problem->text);
 	return xasprintf("%s: %s", problem->file, problem->text);
+}
+
+static int compare_lines(const void *a, const void *b)
+{
+	const struct problem *pa = a, *pb = b;
+
+	return pa->line < pb->line ? -1 : pa->line > pb->line;
+}
+
+void problems_sort(struct problems *problems, size_t first)
+{
+	if (problems->count > first)
+		qsort(problems->list + first, problems->count - first, sizeof(*problems->list),
+			compare_lines);
 }
 
 void problems_done(struct problems *problems)

@@ -22,10 +22,12 @@ struct problems {
 };
 
 /* Text that came from a file may hold any octets: only printable ones are kept. */
-void problem_add(struct problems *problems, const char *file, unsigned line, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void problem_add(struct problems *problems, const char *file, unsigned line, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
 /* "FILE:LINE: text" or, without a line, "FILE: text"; the caller frees. */
 char *problem_format(const struct problem *problem);
+/* By line, those from index `first` on. */
+void problems_sort(struct problems *problems, size_t first);
 void problems_done(struct problems *problems);
 
 #endif

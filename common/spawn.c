@@ -18,7 +18,8 @@
 /* What a child may say in one run; the rest is read and dropped, so that it never blocks. */
 #define LINES_MAX 100
 
-void spawn_init(struct spawn *spawn, struct loop *loop, void (*on_line)(void *ctx, const char *line),
+void spawn_init(struct spawn *spawn, struct loop *loop,
+	void (*on_line)(void *ctx, const char *line),
 	void (*on_exit)(void *ctx, int status, bool timed_out), void *ctx)
 {
 	*spawn = (struct spawn){ .loop = loop, .on_line = on_line, .on_exit = on_exit, .ctx = ctx };
@@ -113,7 +114,8 @@ _Noreturn static void become(char *const argv[], char *const env[], int output)
 	_exit(127);
 }
 
-int spawn_start(struct spawn *spawn, char *const argv[], char *const env[], unsigned timeout_seconds)
+int spawn_start(struct spawn *spawn, char *const argv[], char *const env[],
+	unsigned timeout_seconds)
 {
 	int pipefd[2];
 	pid_t pid;
@@ -137,7 +139,8 @@ int spawn_start(struct spawn *spawn, char *const argv[], char *const env[], unsi
 	spawn->timed_out = false;
 	spawn->line_len = spawn->lines = 0;
 	loop_watch(spawn->loop, &spawn->output, pipefd[0], EPOLLIN, output_ready, spawn);
-	loop_timer_set(spawn->loop, &spawn->timer, timeout_seconds * UINT64_C(1000), time_is_up, spawn);
+	loop_timer_set(spawn->loop, &spawn->timer, timeout_seconds * UINT64_C(1000), time_is_up,
+		spawn);
 	return 0;
 }
 

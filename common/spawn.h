@@ -30,11 +30,13 @@ struct spawn {
 	unsigned line_len, lines;
 };
 
-void spawn_init(struct spawn *spawn, struct loop *loop, void (*on_line)(void *ctx, const char *line),
+void spawn_init(struct spawn *spawn, struct loop *loop,
+	void (*on_line)(void *ctx, const char *line),
 	void (*on_exit)(void *ctx, int status, bool timed_out), void *ctx);
 bool spawn_running(const struct spawn *spawn);
 /* -EBUSY while one runs, or -errno of pipe or fork. A program that cannot be run exits with 127. */
-int spawn_start(struct spawn *spawn, char *const argv[], char *const env[], unsigned timeout_seconds);
+int spawn_start(struct spawn *spawn, char *const argv[], char *const env[],
+	unsigned timeout_seconds);
 /* To be called at SIGCHLD; calls on_exit if it was ours. */
 void spawn_reap(struct spawn *spawn);
 /* Kills what runs, without on_exit. */

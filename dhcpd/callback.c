@@ -64,7 +64,8 @@ static void set_env_bytes(struct callback_event *event, const char *name, const 
 	char text[VALUE_MAX];
 
 	if (data && len)
-		set_env(event, "DNSMASQ_%s=%s", name, text_printable(text, sizeof(text), data, len));
+		set_env(event, "DNSMASQ_%s=%s", name,
+			text_printable(text, sizeof(text), data, len));
 }
 
 static void set_env_hex(struct callback_event *event, const char *name, const uint8_t *data,
@@ -272,7 +273,8 @@ static void run_next(void *ctx)
 	event_free(event);
 	if (err) {
 		callback->failed++;
-		log_warning("callback: %s: cannot be started: %s", callback->running, strerror(-err));
+		log_warning("callback: %s: cannot be started: %s", callback->running,
+			strerror(-err));
 		loop_timer_set(callback->loop, &callback->start, RETRY_MS, run_next, callback);
 	}
 }
@@ -292,7 +294,8 @@ static void on_exit_status(void *ctx, int status, bool timed_out)
 		log_warning("callback: %s: killed, it took longer than callback-timeout (%us)",
 			callback->running, callback->timeout);
 	else if (WIFSIGNALED(status))
-		log_warning("callback: %s: killed by signal %d", callback->running, WTERMSIG(status));
+		log_warning("callback: %s: killed by signal %d", callback->running,
+			WTERMSIG(status));
 	else if (WEXITSTATUS(status))
 		log_warning("callback: %s: exit status %d", callback->running, WEXITSTATUS(status));
 	if (status)
@@ -304,7 +307,9 @@ static void on_exit_status(void *ctx, int status, bool timed_out)
 void callback_init(struct callback *callback, struct loop *loop, const char *program,
 	unsigned timeout_seconds)
 {
-	*callback = (struct callback){ .loop = loop, .program = program, .timeout = timeout_seconds };
+	*callback = (struct callback){
+		.loop = loop, .program = program, .timeout = timeout_seconds
+	};
 	TAILQ_INIT(&callback->queue);
 	spawn_init(&callback->spawn, loop, on_line, on_exit_status, callback);
 }

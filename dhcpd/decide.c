@@ -12,7 +12,9 @@ static struct dhcp_verdict answer(enum dhcp_type reply, const struct vm *vm, con
 
 static struct dhcp_verdict grant(enum dhcp_type reply, const struct vm *vm, const char *why)
 {
-	return (struct dhcp_verdict){ .reply = reply, .vm = vm, .why = why, .lease = LEASE_GRANTED };
+	return (struct dhcp_verdict){
+		.reply = reply, .vm = vm, .why = why, .lease = LEASE_GRANTED
+	};
 }
 
 static struct dhcp_verdict silence(enum dhcp_drop drop, const struct vm *vm)
@@ -73,8 +75,9 @@ static struct dhcp_verdict decide_request(const struct dhcp_policy *policy, cons
 static struct dhcp_verdict decide_decline(const struct dhcp_policy *policy, const struct vm *vm,
 	const struct dhcp_message *message)
 {
-	struct dhcp_verdict verdict = { .vm = vm, .lease = LEASE_DECLINED,
-		.why = "somebody else uses its address" };
+	struct dhcp_verdict verdict = {
+		.vm = vm, .lease = LEASE_DECLINED, .why = "somebody else uses its address"
+	};
 	uint32_t requested;
 
 	if (!speaks_to_us(policy, message))

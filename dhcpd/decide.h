@@ -14,11 +14,11 @@
 enum lease_change { LEASE_UNCHANGED, LEASE_GRANTED, LEASE_RELEASED, LEASE_DECLINED };
 
 struct dhcp_verdict {
-	enum dhcp_type reply;   /* DHCP_NONE: stay silent, for the reason in `drop` */
-	const struct vm *vm;    /* whom it concerns, if the plan has it */
+	enum dhcp_type reply; /* DHCP_NONE: stay silent, for the reason in `drop` */
+	const struct vm *vm;  /* whom it concerns, if the plan has it */
 	enum dhcp_drop drop;
 	enum lease_change lease;
-	const char *why;        /* static; for the log */
+	const char *why; /* static; for the log */
 };
 
 struct dhcp_policy {

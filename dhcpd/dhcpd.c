@@ -20,9 +20,9 @@
 #include "dhcpd/link.h"
 #include "dhcpd/oplog.h"
 
-#define LEASE_FILE_MAX      (64 << 20)
-#define LEASE_WRITE_MS      3000 /* however many leases change */
-#define DRAIN_MS            10000
+#define LEASE_FILE_MAX (64 << 20)
+#define LEASE_WRITE_MS 3000 /* however many leases change */
+#define DRAIN_MS       10000
 /* Warnings that a guest can cause: so many a minute, then only their number. */
 #define WARNINGS_PER_MINUTE 20
 
@@ -107,11 +107,12 @@ static void after_change(struct dhcpd *dhcpd)
 	uint64_t now = loop_now(), next = lease_sweep(dhcpd->leases, now);
 
 	if (lease_is_dirty(dhcpd->leases) && !dhcpd->lease_write.active)
-		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases, dhcpd);
+		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases,
+			dhcpd);
 	/* leases are only ever prolonged: a timer that is set comes early enough, or is followed */
 	if (next && (!dhcpd->sweep.active || dhcpd->sweep.due > next))
-		loop_timer_set(dhcpd->loop, &dhcpd->sweep, next > now ? next - now : 0, sweep_leases,
-			dhcpd);
+		loop_timer_set(dhcpd->loop, &dhcpd->sweep, next > now ? next - now : 0,
+			sweep_leases, dhcpd);
 }
 
 static void sweep_leases(void *ctx)
@@ -119,12 +120,13 @@ static void sweep_leases(void *ctx)
 	after_change(ctx);
 }
 
-static void on_lease_event(void *ctx, enum lease_event event, const struct vm *vm,
-	uint64_t expires, const char *old_name)
+static void on_lease_event(void *ctx, enum lease_event event, const struct vm *vm, uint64_t expires,
+	const char *old_name)
 {
 	struct dhcpd *dhcpd = ctx;
 	const struct callback_context context = { .interface = dhcpd->config->inner.bridge,
-		.domain = dhcpd->config->dhcp.options.domain, .request = dhcpd->request };
+		.domain = dhcpd->config->dhcp.options.domain,
+		.request = dhcpd->request };
 	char mac[MAC_STRLEN], ip[IP4_STRLEN];
 	time_t wall = time(NULL);
 
@@ -134,8 +136,9 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 	if (!dhcpd->oplog_flush.active)
 		/* after this batch of frames */
 		loop_timer_set(dhcpd->loop, &dhcpd->oplog_flush, 0, flush_oplog, dhcpd);
-	events_post(dhcpd->events, "lease", json_pack("{s:s, s:s, s:s, s:s}", "action",
-		lease_event_name(event), "mac", mac, "ip", ip, "vm", vm->name));
+	events_post(dhcpd->events, "lease",
+		json_pack("{s:s, s:s, s:s, s:s}", "action", lease_event_name(event), "mac", mac,
+			"ip", ip, "vm", vm->name));
 	if (event == LEASE_ADD)
 		forget_neighbour(dhcpd, vm);
 	if (event != LEASE_DEL && dhcpd->vm_came)
@@ -191,15 +194,17 @@ static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchan
 
 	if (verdict->drop == DROP_FOREIGN_SERVER) {
 		if (may_warn(dhcpd))
-			log_warning("dhcp: another DHCP server answers on %s: %s, from %s; its clients "
-				"may get wrong addresses", dhcpd->config->inner.bridge,
+			log_warning(
+				"dhcp: another DHCP server answers on %s: %s, from %s; its clients "
+				"may get wrong addresses",
+				dhcpd->config->inner.bridge,
 				ip4_format(exchange->frame.source_ip, ip),
 				mac_format(&exchange->frame.source, source));
 		return;
 	}
 	if (!exchange->understood) {
-		log_debug("dhcp: from %s: dropped (%s)", mac_format(&exchange->frame.source, source),
-			verdict->why);
+		log_debug("dhcp: from %s: dropped (%s)",
+			mac_format(&exchange->frame.source, source), verdict->why);
 		return;
 	}
 	if (!(warn ? may_warn(dhcpd) : log_enabled(LOG_LEVEL_DEBUG)))
@@ -216,7 +221,8 @@ static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchan
 			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
 	else
 		log_debug("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm ? verdict->vm->name : "-",
-			dhcp_type_name(message->type), ip, dhcp_type_name(verdict->reply), verdict->why);
+			dhcp_type_name(message->type), ip, dhcp_type_name(verdict->reply),
+			verdict->why);
 }
 
 static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
@@ -278,7 +284,8 @@ static long long to_epoch(uint64_t expires)
 {
 	uint64_t now = loop_now();
 
-	return (long long)time(NULL) + (expires > now ? (long long)((expires - now + 999) / 1000) : 0);
+	return (long long)time(NULL) +
+		(expires > now ? (long long)((expires - now + 999) / 1000) : 0);
 }
 
 static json_t *expires_json(uint64_t expires)
@@ -303,9 +310,10 @@ static void command_lease_list(void *ctx, struct control_request *request, unsig
 		uint64_t expires = lease_expires(dhcpd->leases, vm);
 
 		if (expires)
-			json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o}", "mac",
-				mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip), "name",
-				vm->name, "expires", expires_json(expires)));
+			json_array_append_new(list,
+				json_pack("{s:s, s:s, s:s, s:o}", "mac", mac_format(&vm->mac, mac),
+					"ip", ip4_format(vm->ip, ip), "name", vm->name, "expires",
+					expires_json(expires)));
 	}
 	control_reply(request, list);
 }
@@ -318,8 +326,10 @@ void dhcpd_describe_vm(const struct dhcpd *dhcpd, const struct vm *vm, json_t *o
 {
 	uint64_t expires = lease_expires(dhcpd->leases, vm);
 
-	json_object_set_new(object, "lease", json_string(expires ? "active" :
-		lease_is_expired(dhcpd->leases, vm) ? "expired" : "none"));
+	json_object_set_new(object, "lease",
+		json_string(expires                                   ? "active"
+				: lease_is_expired(dhcpd->leases, vm) ? "expired"
+								      : "none"));
 	json_object_set_new(object, "expires", expires_json(expires));
 }
 
@@ -337,18 +347,14 @@ json_t *dhcpd_status(const struct dhcpd *dhcpd)
 	}
 #define COUNT(value) (json_int_t)(value)
 	object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:b}",
-		"discover", COUNT(dhcpd->received[DHCP_DISCOVER]),
-		"offer", COUNT(dhcpd->sent[DHCP_OFFER]),
-		"request", COUNT(dhcpd->received[DHCP_REQUEST]),
-		"ack", COUNT(dhcpd->sent[DHCP_ACK]),
-		"nak", COUNT(dhcpd->sent[DHCP_NAK]),
-		"decline", COUNT(dhcpd->received[DHCP_DECLINE]),
-		"release", COUNT(dhcpd->received[DHCP_RELEASE]),
-		"inform", COUNT(dhcpd->received[DHCP_INFORM]),
-		"bootp", COUNT(dhcpd->received[DHCP_BOOTP]),
-		"unknown", COUNT(dhcpd->dropped[DROP_UNKNOWN]),
-		"malformed", COUNT(malformed), "dropped", drops,
-		"listening", dhcpd->link.pcap != NULL);
+		"discover", COUNT(dhcpd->received[DHCP_DISCOVER]), "offer",
+		COUNT(dhcpd->sent[DHCP_OFFER]), "request", COUNT(dhcpd->received[DHCP_REQUEST]),
+		"ack", COUNT(dhcpd->sent[DHCP_ACK]), "nak", COUNT(dhcpd->sent[DHCP_NAK]), "decline",
+		COUNT(dhcpd->received[DHCP_DECLINE]), "release",
+		COUNT(dhcpd->received[DHCP_RELEASE]), "inform", COUNT(dhcpd->received[DHCP_INFORM]),
+		"bootp", COUNT(dhcpd->received[DHCP_BOOTP]), "unknown",
+		COUNT(dhcpd->dropped[DROP_UNKNOWN]), "malformed", COUNT(malformed), "dropped",
+		drops, "listening", dhcpd->link.pcap != NULL);
 #undef COUNT
 	return object;
 }
@@ -375,30 +381,34 @@ void dhcpd_metrics(const struct dhcpd *dhcpd, FILE *out)
 	size_t active = 0;
 
 	fputs("# HELP eipd_dhcp_received_total DHCP messages understood, by type.\n"
-	      "# TYPE eipd_dhcp_received_total counter\n", out);
+	      "# TYPE eipd_dhcp_received_total counter\n",
+		out);
 	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++)
 		print_counter(out, "eipd_dhcp_received_total", "type", dhcp_type_name(asked[i]),
 			dhcpd->received[asked[i]]);
 	fputs("# HELP eipd_dhcp_sent_total DHCP answers, by type.\n"
-	      "# TYPE eipd_dhcp_sent_total counter\n", out);
+	      "# TYPE eipd_dhcp_sent_total counter\n",
+		out);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++)
 		print_counter(out, "eipd_dhcp_sent_total", "type", dhcp_type_name(answers[i]),
 			dhcpd->sent[answers[i]]);
 	fputs("# HELP eipd_dhcp_dropped_total Frames not answered, by reason.\n"
-	      "# TYPE eipd_dhcp_dropped_total counter\n", out);
+	      "# TYPE eipd_dhcp_dropped_total counter\n",
+		out);
 	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++)
 		print_counter(out, "eipd_dhcp_dropped_total", "reason", dhcp_drop_text(drop)->name,
 			dhcpd->dropped[drop]);
 	for (size_t i = 0; i < plan_count(dhcpd->server.plan); i++)
 		active += lease_expires(dhcpd->leases, plan_vm(dhcpd->server.plan, i)) != 0;
-	fprintf(out, "# HELP eipd_leases Leases that are active.\n# TYPE eipd_leases gauge\n"
-		     "eipd_leases %zu\n"
-		     "# HELP eipd_callback_queued Lease events that wait for the callback.\n"
-		     "# TYPE eipd_callback_queued gauge\neipd_callback_queued %zu\n"
-		     "# HELP eipd_callback_runs_total Calls of the callback.\n"
-		     "# TYPE eipd_callback_runs_total counter\neipd_callback_runs_total %zu\n"
-		     "# HELP eipd_callback_failures_total Calls that failed.\n"
-		     "# TYPE eipd_callback_failures_total counter\neipd_callback_failures_total %zu\n",
+	fprintf(out,
+		"# HELP eipd_leases Leases that are active.\n# TYPE eipd_leases gauge\n"
+		"eipd_leases %zu\n"
+		"# HELP eipd_callback_queued Lease events that wait for the callback.\n"
+		"# TYPE eipd_callback_queued gauge\neipd_callback_queued %zu\n"
+		"# HELP eipd_callback_runs_total Calls of the callback.\n"
+		"# TYPE eipd_callback_runs_total counter\neipd_callback_runs_total %zu\n"
+		"# HELP eipd_callback_failures_total Calls that failed.\n"
+		"# TYPE eipd_callback_failures_total counter\neipd_callback_failures_total %zu\n",
 		active, dhcpd->callback.queued, dhcpd->callback.run, dhcpd->callback.failed);
 }
 
@@ -419,8 +429,8 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 {
 	const struct config *config = setup->config;
 	struct dhcpd *dhcpd = xcalloc(1, sizeof(*dhcpd));
-	int err = link_open(&dhcpd->link, setup->loop, config->inner.bridge, on_frame, on_link_state,
-		dhcpd);
+	int err = link_open(&dhcpd->link, setup->loop, config->inner.bridge, on_frame,
+		on_link_state, dhcpd);
 
 	if (err) {
 		*ret_error = xstrdup(dhcpd->link.error);
@@ -433,9 +443,10 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	dhcpd->vm_came_ctx = setup->ctx;
 	dhcpd->started = loop_now();
 	dhcpd->config = config;
-	dhcpd->server = (struct dhcp_server){
-		.policy = { .self = setup->self, .authoritative = config->dhcp.authoritative },
-		.mac = setup->mac, .plan = setup->plan,
+	dhcpd->server = (struct dhcp_server){ .policy = { .self = setup->self,
+						      .authoritative = config->dhcp.authoritative },
+		.mac = setup->mac,
+		.plan = setup->plan,
 		.options = option_catalog_new(config, &setup->self),
 		.client_id_echo = config->dhcp.client_id_echo,
 		.verify_source = config->dhcp.verify_source };

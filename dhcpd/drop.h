@@ -38,8 +38,8 @@ enum dhcp_drop {
 };
 
 struct dhcp_drop_text {
-	const char *name;   /* for counters: one word */
-	const char *why;    /* for people */
+	const char *name; /* for counters: one word */
+	const char *why;  /* for people */
 };
 
 /* Never NULL. */

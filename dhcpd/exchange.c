@@ -13,7 +13,8 @@ static enum dhcp_drop check_path(const struct dhcp_server *server, const struct 
 		return DROP_FOREIGN_SERVER;
 	if (frame->destination_port != PORT_DHCP_SERVER)
 		return DROP_PORT;
-	if (frame->destination_ip != UINT32_MAX && frame->destination_ip != server->policy.self.addr &&
+	if (frame->destination_ip != UINT32_MAX &&
+		frame->destination_ip != server->policy.self.addr &&
 		frame->destination_ip != ip4_prefix_broadcast(&server->policy.self))
 		return DROP_DESTINATION;
 	return DROP_NONE;
@@ -25,7 +26,7 @@ static enum dhcp_drop check_sender(const struct dhcp_server *server, const struc
 {
 	/* RFC 2131 4.1: clients send from 68; a relay from 67, RFC 1542 5.4 */
 	if (message->giaddr ? frame->source_port != PORT_DHCP_SERVER &&
-			    frame->source_port != PORT_DHCP_CLIENT
+				frame->source_port != PORT_DHCP_CLIENT
 			    : frame->source_port != PORT_DHCP_CLIENT)
 		return DROP_PORT;
 	/* an INFORM may come over a router, a relayed request comes from the relay */

@@ -9,11 +9,11 @@
 
 struct dhcp_server {
 	struct dhcp_policy policy;
-	struct mac mac;                   /* the bridge's */
+	struct mac mac; /* the bridge's */
 	const struct plan *plan;
 	struct option_catalog *options;
 	bool client_id_echo;
-	bool verify_source;               /* chaddr must be the Ethernet source (RFC 2131 says nothing) */
+	bool verify_source; /* chaddr must be the Ethernet source (RFC 2131 says nothing) */
 };
 
 /* Reused from frame to frame; valid until the next. */
@@ -22,8 +22,8 @@ struct dhcp_exchange {
 	struct dhcp_message message; /* valid if `understood` */
 	bool understood;
 	struct dhcp_verdict verdict;
-	uint32_t lease_time;         /* seconds granted or offered */
-	size_t reply_len;            /* 0: nothing to send */
+	uint32_t lease_time; /* seconds granted or offered */
+	size_t reply_len;    /* 0: nothing to send */
 	uint8_t reply[FRAME_MAX];
 };
 

@@ -61,7 +61,8 @@ static void set_expires(struct lease_table *table, struct lease *lease, uint64_t
 
 void lease_grant(struct lease_table *table, const struct vm *vm, uint32_t seconds, uint64_t now)
 {
-	uint64_t expires = seconds == TIME_INFINITE ? LEASE_FOREVER : now + seconds * UINT64_C(1000);
+	uint64_t expires = seconds == TIME_INFINITE ? LEASE_FOREVER
+						    : now + seconds * UINT64_C(1000);
 	struct lease *lease = lease_of(table, vm);
 	bool is_new = !lease->expires;
 
@@ -164,7 +165,8 @@ char *lease_write(struct lease_table *table, uint64_t now, time_t wall, size_t *
 		const struct vm *vm = plan_vm(table->plan, i);
 
 		if (table->leases[i].expires)
-			fprintf(out, "%llu %s %s %s *\n", to_wall(table->leases[i].expires, now, wall),
+			fprintf(out, "%llu %s %s %s *\n",
+				to_wall(table->leases[i].expires, now, wall),
 				mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
 	}
 	if (fclose(out))

@@ -19,12 +19,12 @@
 #include "dhcpd/frame.h"
 
 /* A frame and a VLAN tag that the kernel took off and libpcap puts back. */
-#define SNAPLEN     (FRAME_MAX + 4)
+#define SNAPLEN (FRAME_MAX + 4)
 /* Holds a few hundred frames: as many as come while a plan is being reloaded. */
-#define RING_SIZE   (512 * 1024)
+#define RING_SIZE (512 * 1024)
 /* Frames a wake-up; then timers and other descriptors have their turn. */
-#define BATCH       64
-#define RETRY_MS    1000
+#define BATCH    64
+#define RETRY_MS 1000
 
 /* to a server; and from one to a client, to see another server on the bridge */
 static const char filter[] = "udp dst port 67 or (udp src port 67 and udp dst port 68)";
@@ -44,8 +44,9 @@ static uint64_t find_socket_inode(void)
 		unsigned port;
 		uint64_t found;
 
-		if (sscanf(line, " %*u: %*x:%x %*x:%*x %*x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64, &port,
-			    &found) == 2 && port == PORT_DHCP_SERVER)
+		if (sscanf(line, " %*u: %*x:%x %*x:%*x %*x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64,
+			    &port, &found) == 2 &&
+			port == PORT_DHCP_SERVER)
 			inode = found;
 	}
 	fclose(file);
@@ -127,8 +128,7 @@ static int claim_port(const char *interface, char error[static LINK_ERROR_SIZE])
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err = 0;
 	char holder[128];
 
-	if (fd < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ||
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface,
 			(socklen_t)strlen(interface) + 1) < 0 ||
 		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
@@ -139,8 +139,9 @@ static int claim_port(const char *interface, char error[static LINK_ERROR_SIZE])
 		close(fd);
 	if (err == -EADDRINUSE) {
 		describe_port_holder(holder);
-		snprintf(error, LINK_ERROR_SIZE, "UDP port 67 of %s is taken by another server%s; stop it",
-			interface, holder);
+		snprintf(error, LINK_ERROR_SIZE,
+			"UDP port 67 of %s is taken by another server%s; stop it", interface,
+			holder);
 	} else {
 		snprintf(error, LINK_ERROR_SIZE, "UDP port 67 of %s cannot be had: %s", interface,
 			strerror(-err));
@@ -203,8 +204,10 @@ static int open_pcap(struct link *link, pcap_t **ret_pcap)
 	}
 	if (err) {
 		snprintf(link->error, sizeof(link->error), "%s cannot be listened on: %s",
-			link->interface, err == -EPROTOTYPE ? "it is not Ethernet" :
-			err == -EIO ? pcap_geterr(pcap) : strerror(-err));
+			link->interface,
+			err == -EPROTOTYPE    ? "it is not Ethernet"
+				: err == -EIO ? pcap_geterr(pcap)
+					      : strerror(-err));
 		pcap_close(pcap);
 		return err;
 	}
@@ -284,8 +287,12 @@ int link_open(struct link *link, struct loop *loop, const char *interface,
 {
 	int err;
 
-	*link = (struct link){ .loop = loop, .interface = interface, .on_frame = on_frame,
-		.on_state = on_state, .ctx = ctx, .port_fd = -1 };
+	*link = (struct link){ .loop = loop,
+		.interface = interface,
+		.on_frame = on_frame,
+		.on_state = on_state,
+		.ctx = ctx,
+		.port_fd = -1 };
 	err = claim_again(link);
 	if (!err)
 		err = start(link);

@@ -105,7 +105,8 @@ static enum dhcp_drop decode_type(struct dhcp_message *message)
 	}
 }
 
-enum dhcp_drop dhcp_message_decode(const uint8_t *data, size_t len, struct dhcp_message *ret_message)
+enum dhcp_drop dhcp_message_decode(const uint8_t *data, size_t len,
+	struct dhcp_message *ret_message)
 {
 	struct dhcp_message *message = ret_message;
 	const uint8_t *chaddr, *sname, *file;

@@ -63,11 +63,11 @@ enum dhcp_option_code {
 	OPT_TFTP_SERVER = 66,
 	OPT_BOOT_FILE = 67,
 	OPT_USER_CLASS = 77,
-	OPT_RAPID_COMMIT = 80, /* RFC 4039 */
-	OPT_FQDN = 81,         /* RFC 4702 */
-	OPT_RELAY_AGENT = 82,  /* RFC 3046 */
-	OPT_CLIENT_ARCH = 93,  /* RFC 4578 */
-	OPT_IPV6_ONLY = 108,   /* RFC 8925 */
+	OPT_RAPID_COMMIT = 80,     /* RFC 4039 */
+	OPT_FQDN = 81,             /* RFC 4702 */
+	OPT_RELAY_AGENT = 82,      /* RFC 3046 */
+	OPT_CLIENT_ARCH = 93,      /* RFC 4578 */
+	OPT_IPV6_ONLY = 108,       /* RFC 8925 */
 	OPT_CLASSLESS_ROUTE = 121, /* RFC 3442 */
 	OPT_END = 255,
 };
@@ -89,7 +89,8 @@ struct dhcp_message {
 };
 
 /* DROP_NONE and *ret_message, or why not; then *ret_message is undefined. */
-enum dhcp_drop dhcp_message_decode(const uint8_t *data, size_t len, struct dhcp_message *ret_message);
+enum dhcp_drop dhcp_message_decode(const uint8_t *data, size_t len,
+	struct dhcp_message *ret_message);
 
 /* An option of just four octets; false (and *ret untouched) if it is not there or not that long. */
 bool dhcp_option_u32(const struct dhcp_message *message, enum dhcp_option_code code, uint32_t *ret);

@@ -22,7 +22,8 @@ static int open_file(struct oplog *oplog)
 	if (!*oplog->path)
 		return 0;
 	(void)statefile_mkdir_parent(oplog->path);
-	fd = open(oplog->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+	fd = open(oplog->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
+		0644);
 	if (fd < 0)
 		return -errno;
 	if (oplog->fd >= 0)
@@ -56,8 +57,8 @@ void oplog_add(struct oplog *oplog, const char *event, const struct vm *vm, time
 	}
 	localtime_r(&when, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", &tm);
-	oplog->len += (size_t)snprintf(oplog->text + oplog->len, LINE_ROOM, "%s %s %s %s %s\n", stamp,
-		event, mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
+	oplog->len += (size_t)snprintf(oplog->text + oplog->len, LINE_ROOM, "%s %s %s %s %s\n",
+		stamp, event, mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
 }
 
 int oplog_flush(struct oplog *oplog)

@@ -18,7 +18,7 @@ struct oplog {
 	int fd;
 	char *text;
 	size_t len, cap;
-	int last_error;   /* so that a full disk is reported once */
+	int last_error; /* so that a full disk is reported once */
 };
 
 /* 0 or -errno (the log is then tried again at each flush). */

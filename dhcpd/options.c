@@ -144,11 +144,12 @@ static struct option_set *layer_new(const struct config_options *config,
 	if (GIVEN(KEY_ROUTES))
 		set->routes = config;
 	if (GIVEN(KEY_MTU))
-		add(set, OPT_INTERFACE_MTU, (uint8_t[]){ (uint8_t)(config->mtu >> 8),
-			(uint8_t)config->mtu }, config->mtu ? 2 : 0);
+		add(set, OPT_INTERFACE_MTU,
+			(uint8_t[]){ (uint8_t)(config->mtu >> 8), (uint8_t)config->mtu },
+			config->mtu ? 2 : 0);
 	if (GIVEN(KEY_NEXT_SERVER))
-		add_text(set, OPT_TFTP_SERVER, config->next_server ?
-			ip4_format(config->next_server, text) : "");
+		add_text(set, OPT_TFTP_SERVER,
+			config->next_server ? ip4_format(config->next_server, text) : "");
 #undef GIVEN
 	for (size_t i = 0; i < config->raw_count; i++)
 		add(set, config->raw[i].code, config->raw[i].data, config->raw[i].len);
@@ -294,7 +295,8 @@ static bool matches(const struct config_tag *tag, const struct dhcp_message *req
 		(!*tag->vendor_class || contains(&option[OPT_VENDOR_CLASS], tag->vendor_class)) &&
 		(!*tag->user_class || contains(&option[OPT_USER_CLASS], tag->user_class)) &&
 		(!*tag->client_name || name_equal(&option[OPT_HOST_NAME], tag->client_name)) &&
-		(!tag->circuit_id.data || has_circuit_id(&option[OPT_RELAY_AGENT], &tag->circuit_id)) &&
+		(!tag->circuit_id.data ||
+			has_circuit_id(&option[OPT_RELAY_AGENT], &tag->circuit_id)) &&
 		(!tag->client_arch_count || has_arch(&option[OPT_CLIENT_ARCH], tag));
 }
 
@@ -341,7 +343,8 @@ const struct option_set *option_catalog_select(struct option_catalog *catalog, c
 	return combination->set;
 }
 
-struct option_catalog *option_catalog_new(const struct config *config, const struct ip4_prefix *self)
+struct option_catalog *option_catalog_new(const struct config *config,
+	const struct ip4_prefix *self)
 {
 	struct option_catalog *catalog = xcalloc(1, sizeof(*catalog));
 

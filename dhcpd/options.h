@@ -27,17 +27,18 @@ struct option_set {
 	const struct option_value *by_code[256]; /* NULL: not sent */
 	struct option_value *values;             /* by ascending code */
 	size_t count;
-	unsigned given;         /* as in struct config_options; for the three below */
-	uint32_t lease_time;    /* seconds or TIME_INFINITE */
-	uint32_t next_server;   /* host order; 0: none */
+	unsigned given;                      /* as in struct config_options; for the three below */
+	uint32_t lease_time;                 /* seconds or TIME_INFINITE */
+	uint32_t next_server;                /* host order; 0: none */
 	const struct config_options *routes; /* whose static-routes these are; NULL: none */
-	const char *boot_file, *domain; /* "": none; the configuration owns them */
+	const char *boot_file, *domain;      /* "": none; the configuration owns them */
 };
 
 struct option_catalog;
 
 /* self: the bridge's address and network. `config` must outlive the catalog. */
-struct option_catalog *option_catalog_new(const struct config *config, const struct ip4_prefix *self);
+struct option_catalog *option_catalog_new(const struct config *config,
+	const struct ip4_prefix *self);
 void option_catalog_free(struct option_catalog *catalog);
 
 /*

@@ -19,9 +19,9 @@
 #define IP_UDP_LEN   28
 
 /* message type, server, lease, T1, T2, overload and END: what no other option may crowd out */
-#define CORE_LEN     (3 + 4 * 6 + 3 + 1)
+#define CORE_LEN (3 + 4 * 6 + 3 + 1)
 
-#define LEASE_MIN    120 /* the least that a client may ask for, unless less is configured */
+#define LEASE_MIN 120 /* the least that a client may ask for, unless less is configured */
 
 /* One option on its way into a reply. */
 struct item {
@@ -183,7 +183,8 @@ static void put_name(struct wbuf *w, const char *name, const char *domain, bool 
 
 /* RFC 4702 4: we keep no DNS, and the name is the plan's, whatever the client calls itself. */
 static void push_fqdn(struct item_list *list, struct scratch *scratch,
-	const struct reply_context *context, const struct dhcp_message *request, const struct vm *vm)
+	const struct reply_context *context, const struct dhcp_message *request,
+	const struct vm *vm)
 {
 	const struct dhcp_option *asked = &request->option[OPT_FQDN];
 	struct wbuf w;
@@ -300,7 +301,8 @@ static void put_header(uint8_t *data, const struct reply_context *context,
 	wbuf_u16(&w, 0);
 	wbuf_u16(&w, reply_flags(request, verdict));
 	/* table 3: ciaddr is copied by ACK, and 0 in the others */
-	wbuf_u32(&w, verdict->reply == DHCP_ACK && request->type != DHCP_DISCOVER ? request->ciaddr : 0);
+	wbuf_u32(&w,
+		verdict->reply == DHCP_ACK && request->type != DHCP_DISCOVER ? request->ciaddr : 0);
 	wbuf_u32(&w, nak || inform ? 0 : verdict->vm->ip);
 	wbuf_u32(&w, nak ? 0 : context->options->next_server);
 	wbuf_u32(&w, request->giaddr);
@@ -375,11 +377,13 @@ size_t reply_encode(const struct reply_context *context, const struct dhcp_messa
 }
 
 void reply_address(const struct reply_context *context, const struct dhcp_message *request,
-	const struct dhcp_verdict *verdict, const struct frame *request_frame, const struct mac *source,
-	struct frame *ret_frame)
+	const struct dhcp_verdict *verdict, const struct frame *request_frame,
+	const struct mac *source, struct frame *ret_frame)
 {
-	struct frame frame = { .source = *source, .source_ip = context->self.addr,
-		.source_port = PORT_DHCP_SERVER, .destination_port = PORT_DHCP_CLIENT };
+	struct frame frame = { .source = *source,
+		.source_ip = context->self.addr,
+		.source_port = PORT_DHCP_SERVER,
+		.destination_port = PORT_DHCP_CLIENT };
 	bool knows_address = request->ciaddr && request->type != DHCP_DISCOVER;
 
 	/* RFC 2131 4.1, in its order */

@@ -26,7 +26,7 @@ size_t reply_encode(const struct reply_context *context, const struct dhcp_messa
 
 /* Fills in destination, ports and addresses of the frame; `source` is the bridge's MAC. */
 void reply_address(const struct reply_context *context, const struct dhcp_message *request,
-	const struct dhcp_verdict *verdict, const struct frame *request_frame, const struct mac *source,
-	struct frame *ret_frame);
+	const struct dhcp_verdict *verdict, const struct frame *request_frame,
+	const struct mac *source, struct frame *ret_frame);
 
 #endif

@@ -20,17 +20,10 @@ static bool parse_label(const char *label, const char *interface, uint32_t *ret_
 		!number_parse(label + len + 1, 1, UINT32_MAX, ret_number);
 }
 
-static int compare_u32(const void *a, const void *b)
-{
-	uint32_t ua = *(const uint32_t *)a, ub = *(const uint32_t *)b;
-
-	return ua < ub ? -1 : ua > ub;
-}
-
 bool address_set_has(const struct address_set *set, uint32_t address)
 {
 	return set && set->count &&
-		bsearch(&address, set->list, set->count, sizeof(address), compare_u32);
+		bsearch(&address, set->list, set->count, sizeof(address), ip4_compare);
 }
 
 static bool is_ours(const struct config *config, const struct netlink_addr *have,
@@ -52,7 +45,8 @@ unsigned *address_foreign_labels(const struct config *config, const struct netli
 
 	for (size_t i = 0; i < have_count; i++) {
 		if (parse_label(have[i].label, config->outer.interface, &number) &&
-			!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr), NULL))
+			!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr),
+				NULL))
 			labels[count++] = number;
 	}
 	*ret_count = count;
@@ -83,8 +77,8 @@ static bool is_wanted(const struct config *config, const struct netlink_addr *ha
 	return !strcmp(label, have->label);
 }
 
-void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
-	const struct desired *desired, const struct address_set *owned,
+void address_compare(const struct config *config, const struct netlink_addr *have,
+	size_t have_count, const struct desired *desired, const struct address_set *owned,
 	struct address_diff *ret_diff)
 {
 	bool *settled = xcalloc(desired->count, sizeof(*settled));
@@ -106,10 +100,12 @@ void address_compare(const struct config *config, const struct netlink_addr *hav
 		}
 	}
 	for (size_t i = 0; i < desired->count; i++) {
-		const struct ip4_prefix prefix = { desired->map[i].address, (uint8_t)config->outer.prefix_len };
+		const struct ip4_prefix prefix = { desired->map[i].address,
+			(uint8_t)config->outer.prefix_len };
 		char label[2 * IFNAMSIZ];
 
-		snprintf(label, sizeof(label), "%s:%u", config->outer.interface, desired->map[i].label);
+		snprintf(label, sizeof(label), "%s:%u", config->outer.interface,
+			desired->map[i].label);
 		if (!settled[i])
 			append(&diff.add, &diff.add_count, &prefix, label);
 	}

@@ -32,8 +32,8 @@ struct address_set {
 bool address_set_has(const struct address_set *set, uint32_t address);
 
 /* owned may be NULL. */
-void address_compare(const struct config *config, const struct netlink_addr *have, size_t have_count,
-	const struct desired *desired, const struct address_set *owned,
+void address_compare(const struct config *config, const struct netlink_addr *have,
+	size_t have_count, const struct desired *desired, const struct address_set *owned,
 	struct address_diff *ret_diff);
 /* The N of each label eth0:N that is not ours. The caller frees. */
 unsigned *address_foreign_labels(const struct config *config, const struct netlink_addr *have,

@@ -13,11 +13,11 @@
 #include "natmgr/arp.h"
 
 /* Peers may ignore a change that follows the last within a second or so (their ARP locktime). */
-#define INTERVAL_MS      2000
+#define INTERVAL_MS 2000
 /* RFC 5227 asks for seconds, made for hosts that boot; on a wired segment an answer takes less */
-#define PROBES           3
+#define PROBES            3
 #define PROBE_INTERVAL_MS 150
-#define RING_SIZE        (128 * 1024)
+#define RING_SIZE         (128 * 1024)
 
 struct announcement {
 	uint32_t address;
@@ -52,7 +52,7 @@ static void take_packet(u_char *user, const struct pcap_pkthdr *header, const u_
 
 	if (arp_read(data, header->caplen, &arp) || mac_equal(&arp.sender_mac, &announce->mac))
 		return;
-	LIST_FOREACH(probe, &announce->probes, link) {
+	LIST_FOREACH (probe, &announce->probes, link) {
 		if (probe->address != arp.sender_ip)
 			continue;
 		probe->found = true;
@@ -107,8 +107,8 @@ static bool open_pcap(struct announce *announce)
 	}
 	pcap_freecode(&program);
 	announce->pcap = pcap;
-	loop_watch(announce->loop, &announce->watch, pcap_get_selectable_fd(pcap), EPOLLIN, pcap_ready,
-		announce);
+	loop_watch(announce->loop, &announce->watch, pcap_get_selectable_fd(pcap), EPOLLIN,
+		pcap_ready, announce);
 	return true;
 }
 
@@ -125,8 +125,8 @@ static void schedule(struct announce *announce)
 	uint64_t now = loop_now();
 
 	if (first)
-		loop_timer_set(announce->loop, &announce->timer, first->due > now ? first->due - now : 0,
-			run, announce);
+		loop_timer_set(announce->loop, &announce->timer,
+			first->due > now ? first->due - now : 0, run, announce);
 	else if (LIST_EMPTY(&announce->probes))
 		close_pcap(announce);
 }
@@ -183,7 +183,7 @@ void announce_stop(struct announce *announce, uint32_t address)
 {
 	struct announcement *announcement;
 
-	TAILQ_FOREACH(announcement, &announce->announcements, link) {
+	TAILQ_FOREACH (announcement, &announce->announcements, link) {
 		if (announcement->address == address) {
 			TAILQ_REMOVE(&announce->announcements, announcement, link);
 			free(announcement);
@@ -226,8 +226,11 @@ void announce_probe(struct announce *announce, uint32_t address,
 {
 	struct probe *probe = xcalloc(1, sizeof(*probe));
 
-	*probe = (struct probe){ .announce = announce, .address = address, .left = PROBES,
-		.answered = answered, .ctx = ctx };
+	*probe = (struct probe){ .announce = announce,
+		.address = address,
+		.left = PROBES,
+		.answered = answered,
+		.ctx = ctx };
 	LIST_INSERT_HEAD(&announce->probes, probe, link);
 	loop_timer_set(announce->loop, &probe->timer, 0, ask, probe);
 }
@@ -235,8 +238,9 @@ void announce_probe(struct announce *announce, uint32_t address,
 void announce_init(struct announce *announce, struct loop *loop, const char *interface,
 	const struct mac *mac, unsigned times)
 {
-	*announce = (struct announce){ .loop = loop, .interface = interface, .mac = *mac,
-		.times = times };
+	*announce = (struct announce){
+		.loop = loop, .interface = interface, .mac = *mac, .times = times
+	};
 	TAILQ_INIT(&announce->announcements);
 	LIST_INIT(&announce->probes);
 }

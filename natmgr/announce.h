@@ -20,8 +20,8 @@ struct announce {
 	struct loop *loop;
 	const char *interface;
 	struct mac mac;
-	unsigned times;     /* announcements of an address, 2 s apart */
-	pcap_t *pcap;       /* open while there is something to do */
+	unsigned times; /* announcements of an address, 2 s apart */
+	pcap_t *pcap;   /* open while there is something to do */
 	struct loop_watch watch;
 	struct loop_timer timer;
 	TAILQ_HEAD(, announcement) announcements; /* by due */

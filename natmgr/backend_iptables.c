@@ -3,6 +3,7 @@
  * backend_iptables owns the nat table: its lock, its entries as the kernel wants them, its errors.
  * The only file that knows libiptc; it must not know what the rules are for.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libiptc/libiptc.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/utsname.h>
-#include <arpa/inet.h>
 #include <unistd.h>
 
 #include "common/memory.h"
@@ -30,15 +30,15 @@
 #define SNAT_REVISION      0
 #define CONNTRACK_REVISION 3
 
-#define HEADER_LEN     XT_ALIGN(sizeof(struct ipt_entry))
-#define MATCH_HEADER   XT_ALIGN(sizeof(struct xt_entry_match))
-#define CONNTRACK_LEN  (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_conntrack_mtinfo3)))
-#define TCP_LEN        (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_tcp)))
-#define UDP_LEN        (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_udp)))
-#define TARGET_HEADER  XT_ALIGN(sizeof(struct xt_entry_target))
-#define OLD_RANGE_LEN  XT_ALIGN(sizeof(struct nf_nat_ipv4_multi_range_compat))
-#define NEW_RANGE_LEN  XT_ALIGN(sizeof(struct nf_nat_range2))
-#define ENTRY_MAX      (HEADER_LEN + CONNTRACK_LEN + TCP_LEN + TARGET_HEADER + NEW_RANGE_LEN)
+#define HEADER_LEN    XT_ALIGN(sizeof(struct ipt_entry))
+#define MATCH_HEADER  XT_ALIGN(sizeof(struct xt_entry_match))
+#define CONNTRACK_LEN (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_conntrack_mtinfo3)))
+#define TCP_LEN       (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_tcp)))
+#define UDP_LEN       (MATCH_HEADER + XT_ALIGN(sizeof(struct xt_udp)))
+#define TARGET_HEADER XT_ALIGN(sizeof(struct xt_entry_target))
+#define OLD_RANGE_LEN XT_ALIGN(sizeof(struct nf_nat_ipv4_multi_range_compat))
+#define NEW_RANGE_LEN XT_ALIGN(sizeof(struct nf_nat_range2))
+#define ENTRY_MAX     (HEADER_LEN + CONNTRACK_LEN + TCP_LEN + TARGET_HEADER + NEW_RANGE_LEN)
 
 struct iptables {
 	struct backend backend;
@@ -181,8 +181,7 @@ static bool read_to(const struct xt_entry_target *target, struct rule *rule)
 	size_t len = target->u.user.target_size;
 
 	if (target->u.user.revision == 0 && len >= TARGET_HEADER + OLD_RANGE_LEN) {
-		const struct nf_nat_ipv4_multi_range_compat *range =
-			(const void *)target->data;
+		const struct nf_nat_ipv4_multi_range_compat *range = (const void *)target->data;
 
 		rule->to = ntohl(range->range[0].min_ip);
 		rule->to_port = ntohs(range->range[0].min.all);
@@ -285,7 +284,8 @@ static struct rule read_entry(const struct iptables *iptables, const struct ipt_
 	if (ours.header.next_offset != entry->next_offset ||
 		ours.header.target_offset != entry->target_offset ||
 		memcmp(&ours.header.ip, &entry->ip, sizeof(entry->ip)) ||
-		!extension_equal(target_of(&ours.header), target) || !matches_equal(&ours.header, entry))
+		!extension_equal(target_of(&ours.header), target) ||
+		!matches_equal(&ours.header, entry))
 		return other;
 	return rule;
 }
@@ -327,15 +327,18 @@ static int take_lock(struct iptables *iptables, char *error)
 
 	if (fd < 0) {
 		err = -errno;
-		snprintf(error, BACKEND_ERROR_SIZE, "the lock file %s of iptables cannot be opened: %s",
-			lock_path(), strerror(-err));
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"the lock file %s of iptables cannot be opened: %s", lock_path(),
+			strerror(-err));
 		return err;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		err = -errno;
 		close(fd);
-		snprintf(error, BACKEND_ERROR_SIZE, "the lock %s of iptables is held by another program; "
-			"try again when that has ended", lock_path());
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"the lock %s of iptables is held by another program; "
+			"try again when that has ended",
+			lock_path());
 		return err;
 	}
 	iptables->lock_fd = fd;
@@ -363,17 +366,22 @@ static int explain_init(int err, char *error)
 	uname(&kernel);
 	switch (err) {
 	case EPERM:
-		snprintf(error, BACKEND_ERROR_SIZE, "iptables' nat table may not be read: not permitted; "
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"iptables' nat table may not be read: not permitted; "
 			"run eipd as root or with CAP_NET_ADMIN and CAP_NET_RAW");
 		break;
 	case ENOPROTOOPT:
-		snprintf(error, BACKEND_ERROR_SIZE, "kernel %s has no ip_tables (CONFIG_IP_NF_IPTABLES, "
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"kernel %s has no ip_tables (CONFIG_IP_NF_IPTABLES, "
 			"from 6.17 also CONFIG_NETFILTER_XTABLES_LEGACY); if it is a module: "
-			"modprobe ip_tables", kernel.release);
+			"modprobe ip_tables",
+			kernel.release);
 		break;
 	case ENOENT:
-		snprintf(error, BACKEND_ERROR_SIZE, "kernel %s has no nat table for iptables "
-			"(CONFIG_IP_NF_NAT); if it is a module: modprobe iptable_nat", kernel.release);
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"kernel %s has no nat table for iptables "
+			"(CONFIG_IP_NF_NAT); if it is a module: modprobe iptable_nat",
+			kernel.release);
 		break;
 	default:
 		snprintf(error, BACKEND_ERROR_SIZE, "iptables' nat table cannot be read: %s",
@@ -493,7 +501,8 @@ static int apply_edit(struct iptables *iptables, const struct edit *edit)
 		return iptc_delete_num_entry(edit->chain, (unsigned)edit->position, handle);
 	case EDIT_RULE_INSERT:
 		write_entry(iptables, &edit->rule, &entry);
-		return iptc_insert_entry(edit->chain, &entry.header, (unsigned)edit->position, handle);
+		return iptc_insert_entry(edit->chain, &entry.header, (unsigned)edit->position,
+			handle);
 	case EDIT_JUMP_NEW:
 		write_jump(edit->chain, &entry);
 		return iptc_insert_entry(edit->builtin, &entry.header, 0, handle);
@@ -516,15 +525,17 @@ static int apply(struct backend *backend, const struct edit *edits, size_t count
 		if (apply_edit(iptables, &edits[i]))
 			continue;
 		err = -errno;
-		snprintf(error, BACKEND_ERROR_SIZE, "chain %s of iptables' nat table cannot be changed: %s",
-			edits[i].chain, iptc_strerror(-err));
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"chain %s of iptables' nat table cannot be changed: %s", edits[i].chain,
+			iptc_strerror(-err));
 		return err;
 	}
 	if (iptc_commit(iptables->handle))
 		return 0;
 	err = -errno;
 	snprintf(error, BACKEND_ERROR_SIZE, "iptables' nat table cannot be written: %s%s",
-		iptc_strerror(-err), err == -EINVAL ? "; the kernel's log (dmesg) may say why" : "");
+		iptc_strerror(-err),
+		err == -EINVAL ? "; the kernel's log (dmesg) may say why" : "");
 	return err;
 }
 
@@ -538,8 +549,11 @@ struct backend *backend_iptables_new(void)
 {
 	struct iptables *iptables = xcalloc(1, sizeof(*iptables));
 
-	iptables->backend = (struct backend){ .name = "iptables", .begin = begin, .apply = apply,
-		.end = end, .free = free_iptables };
+	iptables->backend = (struct backend){ .name = "iptables",
+		.begin = begin,
+		.apply = apply,
+		.end = end,
+		.free = free_iptables };
 	iptables->lock_fd = -1;
 	iptables->dnat_revision = -1;
 	return &iptables->backend;

@@ -70,11 +70,13 @@ const struct forward *forward_of(const struct binding_table *table, uint32_t add
 	return NULL;
 }
 
-static bool may_have(const struct binding_table *table, uint32_t address, const char *vm, time_t now)
+static bool may_have(const struct binding_table *table, uint32_t address, const char *vm,
+	time_t now)
 {
 	const struct cooldown *cooling = binding_cooling(table, address, now);
 
-	return !binding_find(table, address) && !forward_of(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
+	return !binding_find(table, address) && !forward_of(table, address) &&
+		(!cooling || !strcasecmp(cooling->vm, vm));
 }
 
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
@@ -152,7 +154,8 @@ static void cool_down(struct binding_table *table, const struct config *config, 
 	table->cooling[table->cooling_count++] = cooldown;
 }
 
-static void take_back(struct binding_table *table, const struct config *config, size_t i, time_t now)
+static void take_back(struct binding_table *table, const struct config *config, size_t i,
+	time_t now)
 {
 	const struct binding binding = table->list[i];
 
@@ -177,7 +180,8 @@ static int find_vm(const struct plan *plan, const char *name, const struct vm **
 	const struct vm *vm = plan_by_name(plan, name);
 
 	if (!vm) {
-		*ret_error = xasprintf("%s: no such VM in the plan; eipctl vm list shows them", name);
+		*ret_error = xasprintf("%s: no such VM in the plan; eipctl vm list shows them",
+			name);
 		return -ENOENT;
 	}
 	*ret_vm = vm;
@@ -199,13 +203,17 @@ static int check_available(const struct binding_table *table, const struct confi
 
 	ip4_format(address, text);
 	if (!config_pool_contains(config, address)) {
-		*ret_error = xasprintf("%s is not in the pool; [outer] pool in %s names the addresses "
-			"that may be bound", text, config->path);
+		*ret_error =
+			xasprintf("%s is not in the pool; [outer] pool in %s names the addresses "
+				  "that may be bound",
+				text, config->path);
 		return -ERANGE;
 	}
 	if (cooling && strcasecmp(cooling->vm, vm->name)) {
-		*ret_error = xasprintf("%s was %s's and cools down for another %lld s; choose another "
-			"address or wait", text, cooling->vm, (long long)(cooling->until - now));
+		*ret_error =
+			xasprintf("%s was %s's and cools down for another %lld s; choose another "
+				  "address or wait",
+				text, cooling->vm, (long long)(cooling->until - now));
 		return -EBUSY;
 	}
 	return 0;
@@ -226,13 +234,14 @@ int binding_bind(struct binding_table *table, const struct config *config, const
 	if (bound && !strcasecmp(bound->vm, vm->name))
 		return 0;
 	if (bound) {
-		*ret_error = xasprintf("%s is bound to %s; eipctl ip move %s %s gives it to %s", text,
-			bound->vm, text, vm->name, vm->name);
+		*ret_error = xasprintf("%s is bound to %s; eipctl ip move %s %s gives it to %s",
+			text, bound->vm, text, vm->name, vm->name);
 		return -EBUSY;
 	}
 	if (forward_of(table, address)) {
 		*ret_error = xasprintf("%s is shared by port forwards; delete them first "
-			"(eipctl forward list), or bind another address", text);
+				       "(eipctl forward list), or bind another address",
+			text);
 		return -EBUSY;
 	}
 	err = check_available(table, config, address, vm, now, ret_error);
@@ -256,7 +265,8 @@ int binding_unbind(struct binding_table *table, const struct config *config, uin
 	}
 	if (forward_of(table, address)) {
 		*ret_error = xasprintf("%s is not bound but shared by port forwards; "
-			"eipctl forward del takes them away", ip4_format(address, text));
+				       "eipctl forward del takes them away",
+			ip4_format(address, text));
 		return -EBUSY;
 	}
 	if (config_pool_contains(config, address))
@@ -442,8 +452,9 @@ int forward_add(struct binding_table *table, const struct config *config, const 
 		return err;
 	forward_format(wanted, text);
 	if (wanted->first != wanted->last && wanted->to != wanted->first) {
-		*ret_error = xasprintf("%s: a range of ports keeps its numbers at the VM; leave :%u out",
-			text, wanted->to);
+		*ret_error =
+			xasprintf("%s: a range of ports keeps its numbers at the VM; leave :%u out",
+				text, wanted->to);
 		return -EINVAL;
 	}
 	if (there && same_ports(there, wanted) && !strcasecmp(there->vm, vm->name) &&
@@ -455,8 +466,10 @@ int forward_add(struct binding_table *table, const struct config *config, const 
 		return -EBUSY;
 	}
 	if (bound) {
-		*ret_error = xasprintf("%s is bound to %s as a whole; unbind it first, or share another "
-			"address", ip4_format(wanted->address, text), bound->vm);
+		*ret_error =
+			xasprintf("%s is bound to %s as a whole; unbind it first, or share another "
+				  "address",
+				ip4_format(wanted->address, text), bound->vm);
 		return -EBUSY;
 	}
 	err = shared ? 0 : check_available(table, config, wanted->address, vm, now, ret_error);
@@ -491,13 +504,6 @@ int forward_del(struct binding_table *table, const struct config *config,
 
 /* --- all at once -------------------------------------------------------------------------- */
 
-static int compare_u32(const void *a, const void *b)
-{
-	uint32_t ua = *(const uint32_t *)a, ub = *(const uint32_t *)b;
-
-	return ua < ub ? -1 : ua > ub;
-}
-
 /* The addresses that nobody may be given, sorted: bound, shared, cooling down. */
 static uint32_t *taken_addresses(const struct binding_table *table, time_t now, size_t *ret_count)
 {
@@ -513,7 +519,7 @@ static uint32_t *taken_addresses(const struct binding_table *table, time_t now, 
 		if (table->cooling[i].until > now)
 			taken[count++] = table->cooling[i].address;
 	}
-	qsort(taken, count, sizeof(*taken), compare_u32);
+	qsort(taken, count, sizeof(*taken), ip4_compare);
 	*ret_count = count;
 	return taken;
 }
@@ -536,8 +542,9 @@ static uint32_t next_free(struct pool_walk *walk)
 		while (walk->next <= range->last) {
 			uint32_t address = (uint32_t)walk->next++;
 
-			if (!walk->taken_count || !bsearch(&address, walk->taken, walk->taken_count,
-							   sizeof(address), compare_u32))
+			if (!walk->taken_count ||
+				!bsearch(&address, walk->taken, walk->taken_count, sizeof(address),
+					ip4_compare))
 				return address;
 		}
 	}
@@ -638,7 +645,9 @@ static void map_bindings(const struct binding_table *table, const struct plan *p
 			continue;
 		seen = &has_source[plan_index(plan, vm)];
 		desired->map[desired->count++] = (struct mapping){ .address = binding->address,
-			.inner = vm->ip, .label = binding->label, .is_source = !*seen };
+			.inner = vm->ip,
+			.label = binding->label,
+			.is_source = !*seen };
 		*seen = true;
 	}
 }
@@ -666,11 +675,17 @@ static void map_forwards(const struct binding_table *table, const struct plan *p
 		seen = &has_source[plan_index(plan, vm)];
 		if (!is_mapped(desired, forward->address))
 			desired->map[desired->count++] = (struct mapping){
-				.address = forward->address, .label = forward->label };
+				.address = forward->address, .label = forward->label
+			};
 		desired->ports[desired->port_count++] = (struct port_mapping){
-			.address = forward->address, .inner = vm->ip, .protocol = forward->protocol,
-			.first = forward->first, .last = forward->last, .to = forward->to,
-			.is_source = forward->is_source && !*seen };
+			.address = forward->address,
+			.inner = vm->ip,
+			.protocol = forward->protocol,
+			.first = forward->first,
+			.last = forward->last,
+			.to = forward->to,
+			.is_source = forward->is_source && !*seen
+		};
 		*seen = *seen || forward->is_source;
 	}
 }
@@ -679,8 +694,8 @@ void desired_make(const struct binding_table *table, const struct plan *plan,
 	struct desired *ret_desired)
 {
 	bool *has_source = xcalloc(plan_count(plan), sizeof(*has_source));
-	struct desired desired = {
-		.map = xcalloc(table->count + table->forward_count, sizeof(*desired.map)),
+	struct desired desired = { .map = xcalloc(table->count + table->forward_count,
+					   sizeof(*desired.map)),
 		.ports = xcalloc(table->forward_count, sizeof(*desired.ports)) };
 
 	map_bindings(table, plan, has_source, &desired);
@@ -702,6 +717,7 @@ const struct mapping *desired_find(const struct desired *desired, uint32_t addre
 {
 	struct mapping key = { .address = address };
 
-	return desired->count ? bsearch(&key, desired->map, desired->count, sizeof(key),
-					compare_addresses) : NULL;
+	return desired->count
+		? bsearch(&key, desired->map, desired->count, sizeof(key), compare_addresses)
+		: NULL;
 }

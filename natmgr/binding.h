@@ -15,8 +15,9 @@ struct binding {
 	uint32_t address; /* public, host order */
 	unsigned label;   /* N of eth0:N, from 1 */
 	char vm[VM_NAME_MAX + 1];
-	struct mac mac;   /* the VM's when it was last in the plan: tells a new name from a new VM */
-	uint64_t bound;   /* when, on loop_now()'s clock; 0: before the start. Not in the state file */
+	struct mac mac; /* the VM's when it was last in the plan: tells a new name from a new VM */
+	uint64_t
+		bound; /* when, on loop_now()'s clock; 0: before the start. Not in the state file */
 };
 
 /* A port, or a range of ports, of an address that several VMs share. */
@@ -26,7 +27,7 @@ struct forward {
 	uint8_t protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
 	uint16_t first, last; /* at the public address */
 	uint16_t to;          /* at the VM; a range keeps its numbers, so it is `first` then */
-	bool is_source;       /* the VM's own connections leave with the address, if it has no other */
+	bool is_source; /* the VM's own connections leave with the address, if it has no other */
 	char vm[VM_NAME_MAX + 1];
 	struct mac mac;
 };
@@ -39,7 +40,8 @@ struct cooldown {
 };
 
 struct binding_table {
-	struct binding *list; /* in the order in which they were bound: a VM's first is its source */
+	struct binding
+		*list; /* in the order in which they were bound: a VM's first is its source */
 	size_t count;
 	struct forward *forwards;
 	size_t forward_count;
@@ -126,7 +128,7 @@ struct port_mapping {
 
 /* All that has to be in the kernel. */
 struct desired {
-	struct mapping *map;        /* by ascending address */
+	struct mapping *map; /* by ascending address */
 	size_t count;
 	struct port_mapping *ports; /* by ascending address, protocol, port */
 	size_t port_count;

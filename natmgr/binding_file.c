@@ -146,8 +146,10 @@ int binding_parse(const char *text, const char *file, struct binding_table *ret_
 	unsigned number = 0;
 
 	if (strncmp(text, FILE_HEADER, header) || !strchr(";\n", text[header]))
-		problem_add(problems, file, 1, "not a file of bindings that this version knows; "
-			"expected \"%s\" first", FILE_HEADER);
+		problem_add(problems, file, 1,
+			"not a file of bindings that this version knows; "
+			"expected \"%s\" first",
+			FILE_HEADER);
 	while (*text && problems->count == problems_before) {
 		size_t len = strcspn(text, "\n");
 		char *line = xmemdup(text, len + 1);

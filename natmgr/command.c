@@ -28,9 +28,9 @@ struct order {
 	enum verb verb;
 	char vm[VM_NAME_MAX + 1];
 	uint32_t address;
-	bool chosen;                     /* by us, not by the caller */
+	bool chosen; /* by us, not by the caller */
 	struct forward forward;
-	TAILQ_ENTRY(order) link;         /* while the wire is asked */
+	TAILQ_ENTRY(order) link; /* while the wire is asked */
 };
 
 struct conflict {
@@ -63,9 +63,9 @@ static json_t *describe_binding(const struct commands *commands, const struct bi
 
 	if (vm)
 		ip4_format(vm->ip, ip);
-	return json_pack("{s:s, s:s, s:s, s:o, s:b}", "address", ip4_format(binding->address, address),
-		"vm", binding->vm, "ip", ip, "label", label_json(commands, binding->label), "changed",
-		changed);
+	return json_pack("{s:s, s:s, s:s, s:o, s:b}", "address",
+		ip4_format(binding->address, address), "vm", binding->vm, "ip", ip, "label",
+		label_json(commands, binding->label), "changed", changed);
 }
 
 static json_t *describe_forward(const struct commands *commands, const struct forward *forward)
@@ -74,9 +74,9 @@ static json_t *describe_forward(const struct commands *commands, const struct fo
 
 	return json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i, s:b, s:o}", "forward",
 		forward_format(forward, text), "address", ip4_format(forward->address, address),
-		"protocol", forward->protocol == IPPROTO_TCP ? "tcp" : "udp", "port", forward->first,
-		"last", forward->last, "vm", forward->vm, "to", forward->to, "source",
-		forward->is_source, "label", label_json(commands, forward->label));
+		"protocol", forward->protocol == IPPROTO_TCP ? "tcp" : "udp", "port",
+		forward->first, "last", forward->last, "vm", forward->vm, "to", forward->to,
+		"source", forward->is_source, "label", label_json(commands, forward->label));
 }
 
 static json_t *describe_outcome(const struct order *order, int result)
@@ -97,14 +97,18 @@ static json_t *describe_outcome(const struct order *order, int result)
 	if (order->verb == VERB_FORWARD_ADD || order->verb == VERB_FORWARD_DEL)
 		return json_pack("{s:s, s:b}", "forward", forward_format(&order->forward, text),
 			"changed", result);
-	return json_pack("{s:s, s:b}", "address", ip4_format(order->address, text), "changed", result);
+	return json_pack("{s:s, s:b}", "address", ip4_format(order->address, text), "changed",
+		result);
 }
 
 static void tell(const struct order *order)
 {
-	static const char *const words[] = { [VERB_BIND] = "bind", [VERB_UNBIND] = "unbind",
-		[VERB_MOVE] = "move", [VERB_FORWARD_ADD] = "forward-add",
-		[VERB_FORWARD_DEL] = "forward-del", [VERB_RECLAIM] = "reclaim" };
+	static const char *const words[] = { [VERB_BIND] = "bind",
+		[VERB_UNBIND] = "unbind",
+		[VERB_MOVE] = "move",
+		[VERB_FORWARD_ADD] = "forward-add",
+		[VERB_FORWARD_DEL] = "forward-del",
+		[VERB_RECLAIM] = "reclaim" };
 	bool is_forward = order->verb == VERB_FORWARD_ADD || order->verb == VERB_FORWARD_DEL;
 	char text[FORWARD_STRLEN];
 	json_t *details;
@@ -135,8 +139,9 @@ static void finish(struct order *order, int result, const char *error)
 
 static int bind_now(const struct order *order, struct binding_table *table, char **ret_error)
 {
-	int result = binding_bind(table, order->commands->config, keeper_plan(order->commands->keeper),
-		order->vm, order->address, time(NULL), ret_error);
+	int result = binding_bind(table, order->commands->config,
+		keeper_plan(order->commands->keeper), order->vm, order->address, time(NULL),
+		ret_error);
 
 	if (result > 0)
 		binding_find(table, order->address)->bound = loop_now();
@@ -224,12 +229,13 @@ static void note_conflict(struct commands *commands, uint32_t address, const str
 
 	log_warning("nat: %s is used on %s by %s", ip4_format(address, text),
 		commands->config->outer.interface, mac_format(mac, owner));
-	events_post(commands->events, "conflict", json_pack("{s:s, s:s}", "address", text, "mac", owner));
+	events_post(commands->events, "conflict",
+		json_pack("{s:s, s:s}", "address", text, "mac", owner));
 	clear_conflict(commands, address);
 	commands->conflicts = xrealloc(commands->conflicts, commands->conflict_count + 1,
 		sizeof(*commands->conflicts));
-	commands->conflicts[commands->conflict_count++] =
-		(struct conflict){ address, *mac, loop_now() + CONFLICT_MS };
+	commands->conflicts[commands->conflict_count++] = (struct conflict){ address, *mac,
+		loop_now() + CONFLICT_MS };
 }
 
 /* Somebody is about to bind it. */
@@ -237,7 +243,7 @@ static bool is_asked_for(const struct commands *commands, uint32_t address)
 {
 	const struct order *order;
 
-	TAILQ_FOREACH(order, &commands->asking, link) {
+	TAILQ_FOREACH (order, &commands->asking, link) {
 		if (order->verb == VERB_BIND && order->address == address)
 			return true;
 	}
@@ -257,8 +263,10 @@ static uint32_t choose(const struct commands *commands, const char *vm)
 
 static void refuse_full(struct order *order)
 {
-	refuse(order, -ENOSPC, xasprintf("the pool has no free address for %s; eipctl ip list shows who "
-		"has them, [outer] pool in %s names them", order->vm, order->commands->config->path));
+	refuse(order, -ENOSPC,
+		xasprintf("the pool has no free address for %s; eipctl ip list shows who "
+			  "has them, [outer] pool in %s names them",
+			order->vm, order->commands->config->path));
 }
 
 static void ask_or_submit(struct order *order);
@@ -277,9 +285,11 @@ static void answered(void *ctx, const struct mac *mac)
 	}
 	note_conflict(commands, order->address, mac);
 	if (!order->chosen) {
-		refuse(order, -EADDRINUSE, xasprintf("%s is in use on %s by %s; free it there or take "
-			"another address", ip4_format(order->address, address),
-			commands->config->outer.interface, mac_format(mac, owner)));
+		refuse(order, -EADDRINUSE,
+			xasprintf("%s is in use on %s by %s; free it there or take "
+				  "another address",
+				ip4_format(order->address, address),
+				commands->config->outer.interface, mac_format(mac, owner)));
 		return;
 	}
 	order->address = choose(commands, order->vm);
@@ -335,7 +345,8 @@ static bool parse_address(struct control_request *request, const char *text, uin
 {
 	if (!ip4_parse(text, ret_address))
 		return true;
-	control_refuse(request, NULL, "%s is not an IPv4 address; expected as in 20.251.48.99", text);
+	control_refuse(request, NULL, "%s is not an IPv4 address; expected as in 20.251.48.99",
+		text);
 	return false;
 }
 
@@ -349,7 +360,8 @@ static bool parse_vm(const struct commands *commands, struct control_request *re
 		snprintf(ret_vm, VM_NAME_MAX + 1, "%s", vm->name);
 		return true;
 	}
-	control_refuse(request, NULL, "%s: no such VM in the plan; eipctl vm list shows them", name);
+	control_refuse(request, NULL, "%s: no such VM in the plan; eipctl vm list shows them",
+		name);
 	return false;
 }
 
@@ -358,8 +370,10 @@ static bool parse_forward(struct control_request *request, const char *text,
 {
 	if (!forward_parse(text, ret_forward))
 		return true;
-	control_refuse(request, NULL, "%s is not a forward; expected ADDR:PORT/tcp, ADDR:PORT/udp, or "
-		"FIRST-LAST for PORT", text);
+	control_refuse(request, NULL,
+		"%s is not a forward; expected ADDR:PORT/tcp, ADDR:PORT/udp, or "
+		"FIRST-LAST for PORT",
+		text);
 	return false;
 }
 
@@ -440,7 +454,8 @@ static void command_forward_add(void *ctx, struct control_request *request, unsi
 	struct order *order;
 
 	if (argc == 3 && strcmp(argv[2], "--source")) {
-		control_refuse(request, NULL, "%s: unexpected; expected --source or nothing", argv[2]);
+		control_refuse(request, NULL, "%s: unexpected; expected --source or nothing",
+			argv[2]);
 		return;
 	}
 	if (!parse_forward(request, argv[0], &forward) ||
@@ -529,7 +544,8 @@ static void list_addresses(const struct commands *commands, struct listing *ret_
 	const struct config *config = commands->config;
 	const struct binding_table *table = keeper_table(commands->keeper);
 	struct row *rows = xcalloc((size_t)config_pool_size(config) + table->count +
-		table->forward_count, sizeof(*rows));
+			table->forward_count,
+		sizeof(*rows));
 	size_t n = 0, count = 0;
 
 	for (size_t i = 0; i < config->outer.pool_count; i++) {
@@ -539,7 +555,8 @@ static void list_addresses(const struct commands *commands, struct listing *ret_
 			rows[n++].address = address;
 	}
 	for (size_t i = 0; i < table->count; i++)
-		rows[n++] = (struct row){ .address = table->list[i].address, .binding = &table->list[i] };
+		rows[n++] = (struct row){ .address = table->list[i].address,
+			.binding = &table->list[i] };
 	for (size_t i = 0; i < table->forward_count; i++)
 		rows[n++] = (struct row){ .address = table->forwards[i].address,
 			.forward = &table->forwards[i] };
@@ -561,17 +578,21 @@ static void list_addresses(const struct commands *commands, struct listing *ret_
 
 static json_t *describe_row(const struct commands *commands, const struct row *row)
 {
-	const struct cooldown *cooling = binding_cooling(keeper_table(commands->keeper), row->address,
-		time(NULL));
+	const struct cooldown *cooling = binding_cooling(keeper_table(commands->keeper),
+		row->address, time(NULL));
 	const struct conflict *conflict = find_conflict(commands, row->address);
 	bool taken = row->binding || row->forward;
 	char text[IP4_STRLEN];
 	json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:I}", "address",
-		ip4_format(row->address, text), "state", taken ? "bound" : conflict ? "conflict"
-								: cooling ? "cooldown" : "free",
-		"vm", row->binding ? json_string(row->binding->vm) : json_null(),
-		"label", row->binding ? label_json(commands, row->binding->label)
-		: row->forward ? label_json(commands, row->forward->label) : json_null(),
+		ip4_format(row->address, text), "state",
+		taken              ? "bound"
+			: conflict ? "conflict"
+			: cooling  ? "cooldown"
+				   : "free",
+		"vm", row->binding ? json_string(row->binding->vm) : json_null(), "label",
+		row->binding           ? label_json(commands, row->binding->label)
+			: row->forward ? label_json(commands, row->forward->label)
+				       : json_null(),
 		"connections", (json_int_t)row->flows);
 
 	if (row->forward)
@@ -579,8 +600,8 @@ static json_t *describe_row(const struct commands *commands, const struct row *r
 	if (cooling && !taken)
 		json_object_set_new(object, "until", json_integer(cooling->until));
 	if (conflict && !taken)
-		json_object_set_new(object, "answered_by", json_string(mac_format(&conflict->mac,
-			(char[MAC_STRLEN]){ 0 })));
+		json_object_set_new(object, "answered_by",
+			json_string(mac_format(&conflict->mac, (char[MAC_STRLEN]){ 0 })));
 	return object;
 }
 

@@ -78,8 +78,10 @@ static void doom(struct doomed *doomed, struct nlattr *const *attrs)
 		return;
 	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
 		if (attrs[kept[i]])
-			nla_put(msg, nla_type(attrs[kept[i]]) | (kept[i] == CTA_TUPLE_ORIG ?
-				NLA_F_NESTED : 0), nla_len(attrs[kept[i]]), nla_data(attrs[kept[i]]));
+			nla_put(msg,
+				nla_type(attrs[kept[i]]) |
+					(kept[i] == CTA_TUPLE_ORIG ? NLA_F_NESTED : 0),
+				nla_len(attrs[kept[i]]), nla_data(attrs[kept[i]]));
 	}
 	if (doomed->count == doomed->cap) {
 		doomed->cap = doomed->cap ? doomed->cap * 2 : 16;
@@ -94,8 +96,8 @@ static void take_flow(void *ctx, const struct nlmsghdr *header)
 	struct walk *walk = ctx;
 	struct flow flow;
 
-	if (nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(struct nfgenmsg), attrs, CTA_MAX,
-		    NULL) ||
+	if (nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(struct nfgenmsg), attrs,
+		    CTA_MAX, NULL) ||
 		!read_tuple(attrs[CTA_TUPLE_ORIG], &flow.source, &flow.destination) ||
 		!read_tuple(attrs[CTA_TUPLE_REPLY], &flow.reply_source, &flow.reply_destination))
 		return;

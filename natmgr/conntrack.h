@@ -17,7 +17,7 @@ struct flow {
 	uint32_t source, destination;             /* of its first packet */
 	uint32_t reply_source, reply_destination; /* of the answers */
 	uint8_t protocol;
-	uint16_t destination_port;                /* of its first packet; 0 where there are no ports */
+	uint16_t destination_port; /* of its first packet; 0 where there are no ports */
 };
 
 /*

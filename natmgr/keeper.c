@@ -18,12 +18,12 @@
 #include "natmgr/binding_file.h"
 #include "natmgr/rebuild.h"
 
-#define STATE_MAX        (64 << 20)
+#define STATE_MAX (64 << 20)
 /* The lock of iptables: asked for again this often, and given up after this long. */
-#define LOCK_RETRY_MS    25
-#define LOCK_LIMIT_MS    10000
+#define LOCK_RETRY_MS 25
+#define LOCK_LIMIT_MS 10000
 /* Changes of links come in swarms. */
-#define LINKS_SETTLE_MS  50
+#define LINKS_SETTLE_MS 50
 
 TAILQ_HEAD(change_list, keeper_change);
 
@@ -126,8 +126,10 @@ static int recover_state(struct keeper *keeper, const struct problems *problems,
 			*ret_error = xasprintf("%s is damaged and cannot be set aside: %s",
 				keeper->state_path, strerror(-err));
 		else
-			log_error("nat: the damaged file is set aside as %s; %zu bindings were taken "
-				"over from the kernel's rules", aside, count);
+			log_error(
+				"nat: the damaged file is set aside as %s; %zu bindings were taken "
+				"over from the kernel's rules",
+				aside, count);
 	}
 	free(aside);
 	return err;
@@ -146,8 +148,8 @@ static void log_address_changes(struct keeper *keeper, const struct reconcile_re
 		announce_start(&keeper->announce, diff->add[i].prefix.addr);
 	for (size_t i = 0; i < diff->foreign_count; i++)
 		log_warning("nat: %s is on %s already without a label of ours; left alone, but it "
-			"will stay when it is unbound", ip4_format(diff->foreign[i], text),
-			keeper->config->outer.interface);
+			    "will stay when it is unbound",
+			ip4_format(diff->foreign[i], text), keeper->config->outer.interface);
 	if (report->outer_missing && !keeper->outer_missing)
 		log_warning("nat: there is no %s; its addresses are put on it when it comes",
 			keeper->config->outer.interface);
@@ -163,15 +165,18 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 	if (repair && repairs) {
 		keeper->repaired += repairs;
 		keeper->hooks.mended(keeper->hooks.ctx, report);
-		log_warning("nat: the kernel had been changed by others; mended: %zu rules or chains, "
-			"%zu addresses", report->rule_edits,
+		log_warning(
+			"nat: the kernel had been changed by others; mended: %zu rules or chains, "
+			"%zu addresses",
+			report->rule_edits,
 			report->addresses.add_count + report->addresses.remove_count);
 	}
 	if (report->flows_forgotten)
 		log_info("nat: flows with an old mapping that were forgotten: %zu",
 			report->flows_forgotten);
 	if (report->flow_error && !keeper->flows_failed)
-		log_warning("nat: flows with an old mapping cannot be forgotten: %s (kernel option "
+		log_warning(
+			"nat: flows with an old mapping cannot be forgotten: %s (kernel option "
 			"CONFIG_NF_CT_NETLINK; if it is a module: modprobe nf_conntrack_netlink)",
 			strerror(-report->flow_error));
 	keeper->flows_failed = report->flow_error != 0;
@@ -244,7 +249,7 @@ static void roll_back(struct keeper *keeper, int err, const char *why)
 	log_error("nat: %s", why);
 	binding_table_done(&keeper->table);
 	binding_table_copy(&keeper->before, &keeper->table);
-	TAILQ_FOREACH(change, &keeper->batch, link) {
+	TAILQ_FOREACH (change, &keeper->batch, link) {
 		if (change->stays) {
 			(void)change->apply(change, &keeper->table, &ignored);
 		} else if (change->result <= 0) {
@@ -300,7 +305,7 @@ static size_t apply_batch(struct keeper *keeper)
 	struct keeper_change *change;
 	size_t count = 0;
 
-	TAILQ_FOREACH(change, &keeper->batch, link) {
+	TAILQ_FOREACH (change, &keeper->batch, link) {
 		change->error = NULL;
 		change->result = change->apply(change, &keeper->table, &change->error);
 		count += change->result > 0 || change->stays;
@@ -372,7 +377,8 @@ static void links_settled(void *ctx)
 
 	/* our own changes are seen here as well */
 	if (keeper->busy) {
-		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled, keeper);
+		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled,
+			keeper);
 		return;
 	}
 	desired_make(&keeper->table, keeper->plan, &desired);
@@ -390,7 +396,8 @@ static void outer_came_up(struct keeper *keeper)
 	for (size_t i = 0; i < desired.count; i++)
 		announce_start(&keeper->announce, desired.map[i].address);
 	if (desired.count)
-		log_info("nat: %s is up; its addresses are announced", keeper->config->outer.interface);
+		log_info("nat: %s is up; its addresses are announced",
+			keeper->config->outer.interface);
 	desired_done(&desired);
 }
 
@@ -407,7 +414,8 @@ void keeper_links_changed(struct keeper *keeper)
 		outer_came_up(keeper);
 	keeper->outer_running = running;
 	if (!keeper->settle.active)
-		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled, keeper);
+		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled,
+			keeper);
 }
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -431,7 +439,8 @@ static bool follow_plan(struct keeper *keeper, struct binding_table *table, stru
 	changed = binding_follow(table, keeper->config, keeper->plan, now, &follow->lost,
 		&follow->lost_count);
 	follow->given = keeper->config->nat.auto_bind
-		? binding_auto(table, keeper->config, keeper->plan, now) : 0;
+		? binding_auto(table, keeper->config, keeper->plan, now)
+		: 0;
 	return changed || follow->given;
 }
 
@@ -443,7 +452,8 @@ static void log_follow(const struct follow *follow)
 		log_info("nat: %s is free again: %s left the plan",
 			ip4_format(follow->lost[i].address, address), follow->lost[i].vm);
 	if (follow->given)
-		log_info("nat: %zu VMs were given an address of the pool (auto-bind)", follow->given);
+		log_info("nat: %zu VMs were given an address of the pool (auto-bind)",
+			follow->given);
 }
 
 static int apply_follow(struct keeper_change *change, struct binding_table *table, char **ret_error)
@@ -471,8 +481,12 @@ void keeper_replan(struct keeper *keeper, const struct plan *plan,
 	struct follow *follow = xcalloc(1, sizeof(*follow));
 
 	keeper->plan = plan;
-	*follow = (struct follow){ .change = { .apply = apply_follow, .done = end_follow,
-		.stays = true }, .keeper = keeper, .done = done, .ctx = ctx };
+	*follow = (struct follow){
+		.change = { .apply = apply_follow, .done = end_follow, .stays = true },
+		.keeper = keeper,
+		.done = done,
+		.ctx = ctx
+	};
 	keeper_submit(keeper, &follow->change);
 }
 
@@ -482,7 +496,8 @@ static void warn_outside_pool(const struct keeper *keeper)
 
 	for (size_t i = 0; i < keeper->table.count; i++) {
 		if (!config_pool_contains(keeper->config, keeper->table.list[i].address))
-			log_warning("nat: %s is bound to %s but not in the pool any more; the binding is "
+			log_warning(
+				"nat: %s is bound to %s but not in the pool any more; the binding is "
 				"kept until it is unbound",
 				ip4_format(keeper->table.list[i].address, text),
 				keeper->table.list[i].vm);
@@ -509,25 +524,29 @@ static int load_state(struct keeper *keeper, char **ret_error)
 	warn_outside_pool(keeper);
 	err = changed ? save(keeper) : 0;
 	if (err)
-		log_warning("nat: %s cannot be written: %s; no address can be bound", keeper->state_path,
-			strerror(-err));
+		log_warning("nat: %s cannot be written: %s; no address can be bound",
+			keeper->state_path, strerror(-err));
 	return 0;
 }
 
 int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
-	const struct ip4_prefix *inner, const struct keeper_hooks *hooks, struct keeper **ret_keeper,
-	char **ret_error)
+	const struct ip4_prefix *inner, const struct keeper_hooks *hooks,
+	struct keeper **ret_keeper, char **ret_error)
 {
 	struct keeper *keeper = xcalloc(1, sizeof(*keeper));
 	struct netlink_link link = { 0 };
 	int err;
 
-	*keeper = (struct keeper){ .loop = loop, .config = config, .plan = plan, .hooks = *hooks,
+	*keeper = (struct keeper){ .loop = loop,
+		.config = config,
+		.plan = plan,
+		.hooks = *hooks,
 		.state_path = state_path(config) };
 	TAILQ_INIT(&keeper->waiting);
 	TAILQ_INIT(&keeper->batch);
-	keeper->reconcile = (struct reconcile){ .backend = backend_iptables_new(), .config = config,
-		.inner = *inner };
+	keeper->reconcile = (struct reconcile){
+		.backend = backend_iptables_new(), .config = config, .inner = *inner
+	};
 	err = netlink_open(NETLINK_ROUTE, &keeper->reconcile.route);
 	if (err)
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
@@ -544,7 +563,8 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		keeper_free(keeper);
 		return err;
 	}
-	loop_timer_set(loop, &keeper->resync, config->nat.resync * UINT64_C(1000), resync_due, keeper);
+	loop_timer_set(loop, &keeper->resync, config->nat.resync * UINT64_C(1000), resync_due,
+		keeper);
 	*ret_keeper = keeper;
 	return 0;
 }

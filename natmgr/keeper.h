@@ -47,8 +47,8 @@ struct keeper_hooks {
  * *ret_error, which the caller frees.
  */
 int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
-	const struct ip4_prefix *inner, const struct keeper_hooks *hooks, struct keeper **ret_keeper,
-	char **ret_error);
+	const struct ip4_prefix *inner, const struct keeper_hooks *hooks,
+	struct keeper **ret_keeper, char **ret_error);
 /* Leaves the kernel as it is; changes that wait are refused. */
 void keeper_free(struct keeper *keeper);
 

@@ -42,17 +42,18 @@ static void ensure_hairpin(void *ctx)
 	count = hairpin_ensure(natmgr->route, natmgr->config->inner.bridge,
 		keeper_plan(natmgr->keeper), keeper_table(natmgr->keeper));
 	if (count)
-		log_info("nat: hairpin mode set on %zu ports of %s (bridge-nf-call-iptables is 1)", count,
-			natmgr->config->inner.bridge);
+		log_info("nat: hairpin mode set on %zu ports of %s (bridge-nf-call-iptables is 1)",
+			count, natmgr->config->inner.bridge);
 }
 
 static void on_mended(void *ctx, const struct reconcile_report *report)
 {
 	struct natmgr *natmgr = ctx;
 
-	events_post(natmgr->events, "mended", json_pack("{s:I, s:I, s:b}", "rules",
-		(json_int_t)report->rule_edits, "addresses", (json_int_t)(report->addresses.add_count +
-			report->addresses.remove_count), "forwarding", report->forwarding_enabled));
+	events_post(natmgr->events, "mended",
+		json_pack("{s:I, s:I, s:b}", "rules", (json_int_t)report->rule_edits, "addresses",
+			(json_int_t)(report->addresses.add_count + report->addresses.remove_count),
+			"forwarding", report->forwarding_enabled));
 }
 
 /* A VM that has an address now may speak to it. */
@@ -74,8 +75,10 @@ static void warn_of_nft_variant(void)
 		if (!realpath(programs[i], target))
 			continue;
 		if (strstr(target, "nft"))
-			log_warning("nat: %s is the nft variant, which does not show the rules of eipd; "
-				"use iptables-legacy -t nat -S", programs[i]);
+			log_warning(
+				"nat: %s is the nft variant, which does not show the rules of eipd; "
+				"use iptables-legacy -t nat -S",
+				programs[i]);
 		return;
 	}
 }
@@ -94,7 +97,8 @@ void natmgr_links_changed(struct natmgr *natmgr)
 void natmgr_vm_came(struct natmgr *natmgr)
 {
 	if (natmgr->config->nat.hairpin)
-		loop_timer_set(natmgr->loop, &natmgr->hairpin, HAIRPIN_DELAY_MS, ensure_hairpin, natmgr);
+		loop_timer_set(natmgr->loop, &natmgr->hairpin, HAIRPIN_DELAY_MS, ensure_hairpin,
+			natmgr);
 }
 
 void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
@@ -147,8 +151,8 @@ json_t *natmgr_status(const struct natmgr *natmgr)
 {
 	struct numbers numbers = count_addresses(natmgr);
 
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "pool", (json_int_t)numbers.pool, "bound",
-		(json_int_t)numbers.bound, "free", (json_int_t)numbers.free, "forwards",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "pool", (json_int_t)numbers.pool,
+		"bound", (json_int_t)numbers.bound, "free", (json_int_t)numbers.free, "forwards",
 		(json_int_t)keeper_table(natmgr->keeper)->forward_count, "repaired",
 		(json_int_t)keeper_repaired(natmgr->keeper), "in_sync",
 		keeper_is_in_sync(natmgr->keeper));
@@ -158,22 +162,24 @@ void natmgr_metrics(const struct natmgr *natmgr, FILE *out)
 {
 	struct numbers numbers = count_addresses(natmgr);
 
-	fprintf(out, "# HELP eipd_pool_addresses Public addresses of the pool by state.\n"
-		     "# TYPE eipd_pool_addresses gauge\n"
-		     "eipd_pool_addresses{state=\"bound\"} %llu\n"
-		     "eipd_pool_addresses{state=\"free\"} %llu\n"
-		     "# HELP eipd_forwards Port forwards.\n"
-		     "# TYPE eipd_forwards gauge\n"
-		     "eipd_forwards %zu\n"
-		     "# HELP eipd_nat_repaired_total Things in the kernel that others had changed.\n"
-		     "# TYPE eipd_nat_repaired_total counter\n"
-		     "eipd_nat_repaired_total %llu\n"
-		     "# HELP eipd_nat_in_sync The kernel is as the bindings say.\n"
-		     "# TYPE eipd_nat_in_sync gauge\n"
-		     "eipd_nat_in_sync %d\n",
+	fprintf(out,
+		"# HELP eipd_pool_addresses Public addresses of the pool by state.\n"
+		"# TYPE eipd_pool_addresses gauge\n"
+		"eipd_pool_addresses{state=\"bound\"} %llu\n"
+		"eipd_pool_addresses{state=\"free\"} %llu\n"
+		"# HELP eipd_forwards Port forwards.\n"
+		"# TYPE eipd_forwards gauge\n"
+		"eipd_forwards %zu\n"
+		"# HELP eipd_nat_repaired_total Things in the kernel that others had changed.\n"
+		"# TYPE eipd_nat_repaired_total counter\n"
+		"eipd_nat_repaired_total %llu\n"
+		"# HELP eipd_nat_in_sync The kernel is as the bindings say.\n"
+		"# TYPE eipd_nat_in_sync gauge\n"
+		"eipd_nat_in_sync %d\n",
 		(unsigned long long)numbers.bound, (unsigned long long)numbers.free,
 		keeper_table(natmgr->keeper)->forward_count,
-		(unsigned long long)keeper_repaired(natmgr->keeper), keeper_is_in_sync(natmgr->keeper));
+		(unsigned long long)keeper_repaired(natmgr->keeper),
+		keeper_is_in_sync(natmgr->keeper));
 }
 
 void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object)
@@ -184,7 +190,8 @@ void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t
 
 	for (size_t i = 0; i < table->count; i++) {
 		if (!strcmp(table->list[i].vm, vm->name))
-			json_array_append_new(list, json_string(ip4_format(table->list[i].address, text)));
+			json_array_append_new(list,
+				json_string(ip4_format(table->list[i].address, text)));
 	}
 	json_object_set_new(object, "public", list);
 	json_object_set_new(object, "isolated", json_false());
@@ -211,7 +218,8 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 		natmgr_free(natmgr);
 		return err;
 	}
-	natmgr->commands = commands_new(setup->control, setup->config, natmgr->keeper, setup->events);
+	natmgr->commands = commands_new(setup->control, setup->config, natmgr->keeper,
+		setup->events);
 	if (natmgr->config->nat.hairpin)
 		ensure_hairpin(natmgr);
 	warn_of_nft_variant();

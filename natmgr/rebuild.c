@@ -32,11 +32,15 @@ static bool add_binding(const struct rule *rule, const struct vm *vm, const stru
 }
 
 static bool add_forward(const struct rule *rule, const struct vm *vm, bool source,
-	const struct config *config, const struct plan *plan, time_t now, struct binding_table *table)
+	const struct config *config, const struct plan *plan, time_t now,
+	struct binding_table *table)
 {
-	struct forward forward = { .address = rule->destination.addr, .protocol = rule->protocol,
-		.first = rule->first, .last = rule->last,
-		.to = rule->to_port ? rule->to_port : rule->first, .is_source = source };
+	struct forward forward = { .address = rule->destination.addr,
+		.protocol = rule->protocol,
+		.first = rule->first,
+		.last = rule->last,
+		.to = rule->to_port ? rule->to_port : rule->first,
+		.is_source = source };
 	char *error = NULL;
 	bool added;
 

@@ -30,21 +30,15 @@ static int enable_forwarding(bool *ret_enabled, char error[static BACKEND_ERROR_
 	if (fd >= 0)
 		close(fd);
 	if (err)
-		snprintf(error, BACKEND_ERROR_SIZE, "packet forwarding cannot be switched on (%s): %s",
-			FORWARDING, strerror(-err));
+		snprintf(error, BACKEND_ERROR_SIZE,
+			"packet forwarding cannot be switched on (%s): %s", FORWARDING,
+			strerror(-err));
 	else
 		*ret_enabled = value == '0';
 	return err;
 }
 
 /* --- flows -------------------------------------------------------------------------------- */
-
-static int compare_u32(const void *a, const void *b)
-{
-	uint32_t ua = *(const uint32_t *)a, ub = *(const uint32_t *)b;
-
-	return ua < ub ? -1 : ua > ub;
-}
 
 /* Who should answer a flow to a shared address; the address itself where no port of it matches. */
 static uint32_t shared_inner(const struct desired *desired, const struct flow *flow)
@@ -53,7 +47,8 @@ static uint32_t shared_inner(const struct desired *desired, const struct flow *f
 		const struct port_mapping *port = &desired->ports[i];
 
 		if (port->address == flow->destination && port->protocol == flow->protocol &&
-			flow->destination_port >= port->first && flow->destination_port <= port->last)
+			flow->destination_port >= port->first &&
+			flow->destination_port <= port->last)
 			return port->inner;
 	}
 	return flow->destination;
@@ -73,7 +68,8 @@ static bool shared_source(const struct desired *desired, const struct flow *flow
 /* One of our addresses, bound or not. */
 static bool is_public(const struct flow_judge *judge, uint32_t address)
 {
-	return config_pool_contains(judge->config, address) || address_set_has(judge->owned, address);
+	return config_pool_contains(judge->config, address) ||
+		address_set_has(judge->owned, address);
 }
 
 bool flow_is_stale(void *ctx, const struct flow *flow)
@@ -84,13 +80,14 @@ bool flow_is_stale(void *ctx, const struct flow *flow)
 	bool from_host = flow->source == flow->reply_destination;
 
 	/* towards a public address: only its VM may answer */
-	if (to && flow->reply_source != (to->inner ? to->inner : shared_inner(judge->desired, flow)))
+	if (to &&
+		flow->reply_source != (to->inner ? to->inner : shared_inner(judge->desired, flow)))
 		return true;
 	if (!to && is_public(judge, flow->destination) && flow->reply_source != flow->destination)
 		return true;
 	/* from behind a public address: only its VM may be there (or the host with that address) */
-	if (from && !from_host && (from->inner ? flow->source != from->inner
-					       : !shared_source(judge->desired, flow)))
+	if (from && !from_host &&
+		(from->inner ? flow->source != from->inner : !shared_source(judge->desired, flow)))
 		return true;
 	if (!from && !from_host && is_public(judge, flow->reply_destination))
 		return true;
@@ -98,7 +95,7 @@ bool flow_is_stale(void *ctx, const struct flow *flow)
 	return judge->new_source_count && from_host &&
 		!ip4_prefix_contains(&judge->inner, flow->destination) &&
 		bsearch(&flow->source, judge->new_sources, judge->new_source_count,
-			sizeof(*judge->new_sources), compare_u32);
+			sizeof(*judge->new_sources), ip4_compare);
 }
 
 /* The VMs that a SNAT rule was added for: their running flows do not know it. */
@@ -112,7 +109,7 @@ static uint32_t *new_sources(const struct edit *edits, size_t count, size_t *ret
 			!edits[i].rule.only_dnatted)
 			list[n++] = edits[i].rule.source.addr;
 	}
-	qsort(list, n, sizeof(*list), compare_u32);
+	qsort(list, n, sizeof(*list), ip4_compare);
 	*ret_count = n;
 	return list;
 }
@@ -124,7 +121,7 @@ struct run {
 	const struct desired *desired;
 	struct reconcile_report *report;
 	struct address_set owned; /* what our rules name */
-	unsigned outer_index; /* 0: missing */
+	unsigned outer_index;     /* 0: missing */
 	struct edit *edits;
 	size_t edit_count;
 	char *error;
@@ -214,7 +211,8 @@ static void build(const struct run *run, enum reconcile_scope scope, struct rule
 {
 	const struct config *config = run->reconcile->config;
 	const struct ruleset_settings settings = { .outer = config->outer.interface,
-		.bridge = config->inner.bridge, .inner = run->reconcile->inner,
+		.bridge = config->inner.bridge,
+		.inner = run->reconcile->inner,
 		.hairpin = config->nat.hairpin };
 
 	if (scope == RECONCILE_REMOVE)
@@ -241,7 +239,7 @@ static void collect_owned(const struct ruleset *have, struct address_set *ret_ow
 				list[count++] = rule->destination.addr;
 		}
 	}
-	qsort(list, count, sizeof(*list), compare_u32);
+	qsort(list, count, sizeof(*list), ip4_compare);
 	*ret_owned = (struct address_set){ list, count };
 }
 
@@ -273,7 +271,9 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 static void forget_flows(struct run *run)
 {
 	struct flow_judge judge = { .config = run->reconcile->config,
-		.inner = run->reconcile->inner, .desired = run->desired, .owned = &run->owned };
+		.inner = run->reconcile->inner,
+		.desired = run->desired,
+		.owned = &run->owned };
 	uint32_t *sources = new_sources(run->edits, run->edit_count, &judge.new_source_count);
 
 	judge.new_sources = sources;
@@ -286,8 +286,9 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	enum reconcile_scope scope, struct reconcile_report *ret_report,
 	char error[static BACKEND_ERROR_SIZE])
 {
-	struct run run = { .reconcile = reconcile, .desired = desired, .report = ret_report,
-		.error = error };
+	struct run run = {
+		.reconcile = reconcile, .desired = desired, .report = ret_report, .error = error
+	};
 	int err;
 
 	*ret_report = (struct reconcile_report){ 0 };
@@ -296,8 +297,9 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 		err = add_addresses(&run);
 	if (!err && scope != RECONCILE_REMOVE)
 		err = enable_forwarding(&ret_report->forwarding_enabled, error);
-	if (!err && (scope != RECONCILE_CHANGES || ret_report->rule_edits ||
-			    ret_report->addresses.remove_count || ret_report->addresses.add_count))
+	if (!err &&
+		(scope != RECONCILE_CHANGES || ret_report->rule_edits ||
+			ret_report->addresses.remove_count || ret_report->addresses.add_count))
 		forget_flows(&run);
 	free(run.owned.list);
 	free(run.edits);
@@ -319,8 +321,9 @@ bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct des
 {
 	char error[BACKEND_ERROR_SIZE];
 	struct reconcile_report report = { 0 };
-	struct run run = { .reconcile = reconcile, .desired = desired, .report = &report,
-		.error = error };
+	struct run run = {
+		.reconcile = reconcile, .desired = desired, .report = &report, .error = error
+	};
 	bool right = !read_addresses(&run) && !report.addresses.remove_count &&
 		!report.addresses.add_count;
 

@@ -76,7 +76,8 @@ char *rule_format(const struct rule *rule)
 	if (rule->action == RULE_OTHER)
 		return xstrdup("(not one of ours)");
 	if (rule->protocol && rule->first == rule->last)
-		snprintf(ports, sizeof(ports), " -p %s -m %s --dport %u", protocol, protocol, rule->first);
+		snprintf(ports, sizeof(ports), " -p %s -m %s --dport %u", protocol, protocol,
+			rule->first);
 	else if (rule->protocol)
 		snprintf(ports, sizeof(ports), " -p %s -m %s --dport %u:%u", protocol, protocol,
 			rule->first, rule->last);
@@ -102,8 +103,9 @@ static struct ip4_prefix host(uint32_t ip)
 /* -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ */
 static struct rule snat(struct ip4_prefix source, const char *out, bool only_dnatted, uint32_t to)
 {
-	struct rule rule = { .source = source, .only_dnatted = only_dnatted, .action = RULE_SNAT,
-		.to = to };
+	struct rule rule = {
+		.source = source, .only_dnatted = only_dnatted, .action = RULE_SNAT, .to = to
+	};
 
 	snprintf(rule.out, sizeof(rule.out), "%s", out);
 	return rule;
@@ -173,7 +175,8 @@ static void build_dnat(struct chain *chain, const struct desired *desired)
 {
 	for (size_t i = 0; i < desired->count; i++) {
 		struct rule rule = { .destination = host(desired->map[i].address),
-			.action = RULE_DNAT, .to = desired->map[i].inner };
+			.action = RULE_DNAT,
+			.to = desired->map[i].inner };
 
 		/* of a shared address, only its ports go anywhere */
 		if (desired->map[i].inner)
@@ -181,8 +184,12 @@ static void build_dnat(struct chain *chain, const struct desired *desired)
 	}
 	for (size_t i = 0; i < desired->port_count; i++) {
 		const struct port_mapping *port = &desired->ports[i];
-		struct rule rule = { .destination = host(port->address), .protocol = port->protocol,
-			.first = port->first, .last = port->last, .action = RULE_DNAT, .to = port->inner,
+		struct rule rule = { .destination = host(port->address),
+			.protocol = port->protocol,
+			.first = port->first,
+			.last = port->last,
+			.action = RULE_DNAT,
+			.to = port->inner,
 			.to_port = port->to == port->first ? 0 : port->to };
 
 		chain_add_rule(chain, &rule);
@@ -222,14 +229,17 @@ static void add_edit(struct edit_list *list, enum edit_kind kind, const struct c
 		list->cap = list->cap ? list->cap * 2 : 16;
 		list->edits = xrealloc(list->edits, list->cap, sizeof(*list->edits));
 	}
-	list->edits[list->count++] = (struct edit){ .kind = kind, .chain = chain->name,
-		.builtin = chain->builtin, .position = position, .rule = rule ? *rule : none };
+	list->edits[list->count++] = (struct edit){ .kind = kind,
+		.chain = chain->name,
+		.builtin = chain->builtin,
+		.position = position,
+		.rule = rule ? *rule : none };
 }
 
 /* A total order over what we write; only for finding equal rules. */
 static int compare_rules(const struct rule *a, const struct rule *b)
 {
-#define COMPARE(field) \
+#define COMPARE(field)            \
 	if (a->field != b->field) \
 	return a->field < b->field ? -1 : 1
 	COMPARE(action);
@@ -285,7 +295,7 @@ static size_t wanted_at(const struct indexed_rule *sorted, size_t count, const s
  */
 static void choose_kept(const size_t *place, size_t count, size_t nowhere, bool *keep)
 {
-	size_t *ends = xcalloc(count, sizeof(*ends));   /* of the best sequence of each length */
+	size_t *ends = xcalloc(count, sizeof(*ends));     /* of the best sequence of each length */
 	size_t *before = xcalloc(count, sizeof(*before)); /* whom a rule follows, plus one */
 	size_t length = 0;
 

@@ -38,13 +38,13 @@ enum rule_action {
 /* Addresses in host order; a prefix of length 0 matches everything. */
 struct rule {
 	struct ip4_prefix source, destination;
-	char out[IFNAMSIZ];  /* "": any */
-	bool only_dnatted;   /* -m conntrack --ctstate DNAT */
-	uint8_t protocol;    /* IPPROTO_TCP or IPPROTO_UDP; 0: any */
+	char out[IFNAMSIZ];   /* "": any */
+	bool only_dnatted;    /* -m conntrack --ctstate DNAT */
+	uint8_t protocol;     /* IPPROTO_TCP or IPPROTO_UDP; 0: any */
 	uint16_t first, last; /* destination ports, with a protocol */
 	enum rule_action action;
 	uint32_t to;
-	uint16_t to_port;    /* 0: as it is */
+	uint16_t to_port; /* 0: as it is */
 };
 
 struct chain {
@@ -83,10 +83,10 @@ char *rule_format(const struct rule *rule);
 
 enum edit_kind {
 	EDIT_CHAIN_NEW,
-	EDIT_RULE_DELETE, /* the rule at `position` */
-	EDIT_RULE_INSERT, /* before the rule at `position` */
-	EDIT_JUMP_NEW,    /* at the head of `builtin` */
-	EDIT_JUMP_DELETE, /* the last of them */
+	EDIT_RULE_DELETE,  /* the rule at `position` */
+	EDIT_RULE_INSERT,  /* before the rule at `position` */
+	EDIT_JUMP_NEW,     /* at the head of `builtin` */
+	EDIT_JUMP_DELETE,  /* the last of them */
 	EDIT_CHAIN_DELETE, /* with its rules; nothing jumps there any more */
 };
 
@@ -102,6 +102,7 @@ struct edit {
  * The edits that make `have` into `want`. Rules that are in both are left alone, with their
  * counters. The caller frees *ret_edits; both rulesets must outlive it.
  */
-size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, struct edit **ret_edits);
+size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want,
+	struct edit **ret_edits);
 
 #endif

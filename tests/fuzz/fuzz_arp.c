@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arp arp;
 
-	if (!arp_read(data, size, &arp) && arp.operation != ARP_REQUEST && arp.operation != ARP_REPLY)
+	if (!arp_read(data, size, &arp) && arp.operation != ARP_REQUEST &&
+		arp.operation != ARP_REPLY)
 		abort();
 	return 0;
 }

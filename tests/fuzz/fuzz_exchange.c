@@ -16,15 +16,16 @@ static const char plan_text[] = "02:00:00:00:00:01,one,192.168.6.1\n"
 				"02:00:00:00:00:02,two,192.168.6.2,infinite,set:web\n"
 				"02:00:00:00:00:03,three,192.168.6.3,ignore\n";
 
-static const char config_text[] = "[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
-				  "pool = 20.251.48.99\n"
-				  "[dhcp]\ndns = 192.168.6.5\ndomain = example.net\nmtu = 1400\n"
-				  "next-server = 192.168.6.7\nboot-file = pxe.0\n"
-				  "static-routes = 10.0.0.0/8 192.168.6.9\noption.108 = hex:00000708\n"
-				  "option.43 = text:a rather long text that takes its room\n"
-				  "[tag web]\ndns =\nlease-time = 2m\n"
-				  "[tag uefi]\nclient-arch = 7\nboot-file = grub.efi\n"
-				  "[tag name]\nclient-name = one\ncircuit-id = text:port7\n";
+static const char config_text[] =
+	"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
+	"pool = 20.251.48.99\n"
+	"[dhcp]\ndns = 192.168.6.5\ndomain = example.net\nmtu = 1400\n"
+	"next-server = 192.168.6.7\nboot-file = pxe.0\n"
+	"static-routes = 10.0.0.0/8 192.168.6.9\noption.108 = hex:00000708\n"
+	"option.43 = text:a rather long text that takes its room\n"
+	"[tag web]\ndns =\nlease-time = 2m\n"
+	"[tag uefi]\nclient-arch = 7\nboot-file = grub.efi\n"
+	"[tag name]\nclient-name = one\ncircuit-id = text:port7\n";
 
 static void check_reply(const struct dhcp_exchange *exchange)
 {
@@ -46,7 +47,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		static const struct ip4_prefix self = { 0xc0a80616, 24 };
 
 		server = (struct dhcp_server){ .policy = { .self = self },
-			.mac = { { 2, 0, 0, 0, 0, 0x22 } }, .plan = fuzz_plan(plan_text),
+			.mac = { { 2, 0, 0, 0, 0, 0x22 } },
+			.plan = fuzz_plan(plan_text),
 			.options = option_catalog_new(fuzz_config(config_text), &self) };
 	}
 	if (size < 1 || size > sizeof(frame))
@@ -58,7 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(frame, data + 1, size);
 	/* a VM of the plan, on both layers */
 	if (data[0] & 8 && size > FRAME_HEADERS + 34) {
-		memcpy(frame + 6, (uint8_t[]){ 2, 0, 0, 0, 0, (uint8_t)(1 + data[0] / 64) }, MAC_LEN);
+		memcpy(frame + 6, (uint8_t[]){ 2, 0, 0, 0, 0, (uint8_t)(1 + data[0] / 64) },
+			MAC_LEN);
 		memcpy(frame + FRAME_HEADERS + 28, frame + 6, MAC_LEN);
 	}
 	/* no client finds a checksum by chance: leave it out as UDP allows, mend IP's */

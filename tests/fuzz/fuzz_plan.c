@@ -17,7 +17,8 @@ static void check_plan(const struct plan *plan, const struct ip4_prefix *inner)
 /* An edit of a good plan is a good plan, with one VM less, or more. */
 static void check_edits(const struct plan *plan, const char *text, const struct ip4_prefix *inner)
 {
-	struct vm vm = { .name = "fuzz-added", .mac = plan_choose_mac(plan, 1),
+	struct vm vm = { .name = "fuzz-added",
+		.mac = plan_choose_mac(plan, 1),
 		.ip = plan_choose_ip(plan, inner) };
 	struct problems problems = { 0 };
 	struct plan *edited;

@@ -22,7 +22,8 @@ static void check_range(const char *text)
 
 	if (ip4_range_parse(text, &range))
 		return;
-	if (range.first > range.last || ip4_range_parse(ip4_range_format(&range, printed), &other) ||
+	if (range.first > range.last ||
+		ip4_range_parse(ip4_range_format(&range, printed), &other) ||
 		range.first != other.first || range.last != other.last)
 		abort();
 }

@@ -20,7 +20,8 @@ static inline struct config *config_of(const char *text)
 	struct config *config = NULL;
 
 	assert_true(asprintf(&whole, "[inner]\nbridge = br0\n[outer]\ninterface = eth0\n%s%s",
-		strstr(text, "pool =") ? "" : "pool = 20.251.48.99-20.251.48.110\n", text) > 0);
+			    strstr(text, "pool =") ? "" : "pool = 20.251.48.99-20.251.48.110\n",
+			    text) > 0);
 	file_write(path, whole, strlen(whole));
 	config_load(path, &config, &problems);
 	problems_print(&problems);

@@ -31,7 +31,10 @@ struct octets {
 	const char *data; /* NULL: none */
 	size_t len;
 };
-#define OCTETS(literal) { literal, sizeof(literal) - 1 }
+#define OCTETS(literal)                      \
+	{                                    \
+		literal, sizeof(literal) - 1 \
+	}
 
 /* --- suites ------------------------------------------------------------------------------- */
 
@@ -46,15 +49,16 @@ static inline void suite_add(struct suite *suite, const char *sentence, CMUnitTe
 	suite->tests = realloc(suite->tests, (suite->count + 1) * sizeof(*suite->tests));
 	if (!suite->tests)
 		abort();
-	suite->tests[suite->count++] = (struct CMUnitTest){ .name = strdup(sentence),
-		.test_func = test, .initial_state = (void *)(uintptr_t)row };
+	suite->tests[suite->count++] = (struct CMUnitTest){
+		.name = strdup(sentence), .test_func = test, .initial_state = (void *)(uintptr_t)row
+	};
 }
 
 /* Every row of a table is a case of its own, named by its sentence: all that fail are shown. */
-#define SUITE_ROWS(suite, test, rows)                                                              \
-	do {                                                                                       \
-		for (size_t row_ = 0; row_ < COUNT(rows); row_++)                                  \
-			suite_add(suite, (rows)[row_].sentence, test, &(rows)[row_]);              \
+#define SUITE_ROWS(suite, test, rows)                                                 \
+	do {                                                                          \
+		for (size_t row_ = 0; row_ < COUNT(rows); row_++)                     \
+			suite_add(suite, (rows)[row_].sentence, test, &(rows)[row_]); \
 	} while (0)
 
 static inline int suite_run(struct suite *suite, const char *name)

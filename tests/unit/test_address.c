@@ -15,7 +15,7 @@ struct have {
 static const struct address_row {
 	const char *sentence, *outer; /* lines of [outer] */
 	struct have have[6];
-	struct mapping map[4];        /* by address */
+	struct mapping map[4]; /* by address */
 	const char *remove, *add, *foreign;
 } address_rows[] = {
 	{ "nothing is wanted, nothing is there", "", { { 0 } }, { { 0 } }, "", "", "" },
@@ -39,10 +39,11 @@ static const struct address_row {
 	{ "a wanted address that is another's is not added beside it", "",
 		{ { P(99), 24, "eth0" } }, { { P(99), 1, 1 }, { P(100), 1, 2 } }, "",
 		"20.251.48.100/32 eth0:2; ", "20.251.48.99; " },
-	{ "a label of ours outside the pool is another's, and stays", "", { { IP4(20, 251, 47, 1),
-		32, "eth0:9" } }, { { 0 } }, "", "", "" },
-	{ "a label of ours on a bound address that left the pool", "", { { IP4(20, 251, 47, 1), 32,
-		"eth0:9" } }, { { IP4(20, 251, 47, 1), 1, 9 } }, "", "", "" },
+	{ "a label of ours outside the pool is another's, and stays", "",
+		{ { IP4(20, 251, 47, 1), 32, "eth0:9" } }, { { 0 } }, "", "", "" },
+	{ "a label of ours on a bound address that left the pool", "",
+		{ { IP4(20, 251, 47, 1), 32, "eth0:9" } }, { { IP4(20, 251, 47, 1), 1, 9 } }, "",
+		"", "" },
 	{ "a label with a name instead of a number is another's", "", { { P(99), 32, "eth0:web" } },
 		{ { 0 } }, "", "", "" },
 	{ "a label with number 0 is another's", "", { { P(99), 32, "eth0:0" } }, { { 0 } }, "", "",
@@ -50,8 +51,9 @@ static const struct address_row {
 	{ "a label of an interface whose name begins as ours is another's", "",
 		{ { P(99), 32, "eth01:1" } }, { { 0 } }, "", "", "" },
 	{ "an empty label is another's", "", { { P(99), 32, "" } }, { { 0 } }, "", "", "" },
-	{ "the same address twice, as ours: one stays", "", { { P(99), 32, "eth0:1" }, { P(99), 24,
-		"eth0:1" } }, { { P(99), 1, 1 } }, "20.251.48.99/24 eth0:1; ", "", "" },
+	{ "the same address twice, as ours: one stays", "",
+		{ { P(99), 32, "eth0:1" }, { P(99), 24, "eth0:1" } }, { { P(99), 1, 1 } },
+		"20.251.48.99/24 eth0:1; ", "", "" },
 	{ "a shared address (by ports) is an address like any other", "", { { 0 } },
 		{ { P(99), 0, 1 } }, "", "20.251.48.99/32 eth0:1; ", "" },
 };
@@ -117,8 +119,9 @@ static void test_many(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < N; i++) {
-		map[i] = (struct mapping){ .address = IP4(20, 0, 0, 0) + 2 * i, .inner = 1,
-			.label = i + 1 };
+		map[i] = (struct mapping){
+			.address = IP4(20, 0, 0, 0) + 2 * i, .inner = 1, .label = i + 1
+		};
 		/* every other one is there already */
 		have[i].prefix = (struct ip4_prefix){ IP4(20, 0, 0, 0) + i, 32 };
 		snprintf(have[i].label, sizeof(have[i].label), "eth0:%u", i / 2 + 1);

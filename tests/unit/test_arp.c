@@ -15,7 +15,8 @@ static void test_request_announcement(void **state)
 	/* RFC 5227 2.3: sender and target are the address, the target's MAC is not known */
 	static const uint8_t expected[ARP_FRAME_LEN] =
 		"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06"
-		"\x00\x01\x08\x00\x06\x04\x00\x01" "\x02\x00\x00\x00\x00\x01\x14\xfb\x30\x63"
+		"\x00\x01\x08\x00\x06\x04\x00\x01"
+		"\x02\x00\x00\x00\x00\x01\x14\xfb\x30\x63"
 		"\x00\x00\x00\x00\x00\x00\x14\xfb\x30\x63";
 	uint8_t frame[ARP_FRAME_LEN];
 
@@ -41,7 +42,8 @@ static void test_probe(void **state)
 	/* RFC 5227 2.1.1: the sender has no address, or its neighbours would learn it */
 	static const uint8_t expected[ARP_FRAME_LEN] =
 		"\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06"
-		"\x00\x01\x08\x00\x06\x04\x00\x01" "\x02\x00\x00\x00\x00\x01\x00\x00\x00\x00"
+		"\x00\x01\x08\x00\x06\x04\x00\x01"
+		"\x02\x00\x00\x00\x00\x01\x00\x00\x00\x00"
 		"\x00\x00\x00\x00\x00\x00\x14\xfb\x30\x63";
 	uint8_t frame[ARP_FRAME_LEN];
 
@@ -75,12 +77,16 @@ static const struct bad_row {
 	size_t at;
 	uint8_t value;
 } bad_rows[] = {
-	{ "not ARP", 12, 0x86 }, { "IPv4, not ARP", 13, 0x00 }, { "hardware is not Ethernet", 15,
-		6 },
-	{ "protocol is not IPv4", 16, 0x86 }, { "hardware addresses of 8", 18, 8 },
-	{ "hardware addresses of 0", 18, 0 }, { "protocol addresses of 16", 19, 16 },
-	{ "protocol addresses of 0", 19, 0 }, { "operation 0", 21, 0 }, { "operation 3 (RARP)", 21,
-		3 },
+	{ "not ARP", 12, 0x86 },
+	{ "IPv4, not ARP", 13, 0x00 },
+	{ "hardware is not Ethernet", 15, 6 },
+	{ "protocol is not IPv4", 16, 0x86 },
+	{ "hardware addresses of 8", 18, 8 },
+	{ "hardware addresses of 0", 18, 0 },
+	{ "protocol addresses of 16", 19, 16 },
+	{ "protocol addresses of 0", 19, 0 },
+	{ "operation 0", 21, 0 },
+	{ "operation 3 (RARP)", 21, 3 },
 	{ "operation 256", 20, 1 },
 };
 

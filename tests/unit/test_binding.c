@@ -9,7 +9,7 @@
 #include "natmgr/binding_file.h"
 
 #define P(n) IP4(20, 251, 48, n) /* the pool is P(99) to P(110) */
-#define PLAN \
+#define PLAN                                    \
 	"02:00:00:00:00:01,vm-001,10.77.0.11\n" \
 	"02:00:00:00:00:02,vm-002,10.77.0.12\n" \
 	"02:00:00:00:00:03,vm-003,10.77.0.13\n"
@@ -26,8 +26,8 @@ static char *dump(const struct binding_table *table)
 			table->list[i].vm, table->list[i].label);
 	for (size_t i = 0; i < table->cooling_count; i++)
 		fprintf(out, "%s%s~%s@%lld", ftell(out) ? " " : "",
-			ip4_format(table->cooling[i].address, ip),
-			table->cooling[i].vm, (long long)table->cooling[i].until);
+			ip4_format(table->cooling[i].address, ip), table->cooling[i].vm,
+			(long long)table->cooling[i].until);
 	fclose(out);
 	return text;
 }
@@ -39,8 +39,8 @@ struct step {
 	const char *vm;
 	uint32_t address;
 	time_t now;
-	int result;         /* of CHOOSE: the last octet; -1: none */
-	const char *error;  /* part of it */
+	int result;        /* of CHOOSE: the last octet; -1: none */
+	const char *error; /* part of it */
 };
 
 static int run(struct binding_table *table, const struct config *config, const struct plan *plan,
@@ -74,77 +74,102 @@ static const struct binding_row {
 	const char *dump;
 } binding_rows[] = {
 	{ "bind", "", { { BIND, "vm-001", P(99), 0, 1 } }, "20.251.48.99=vm-001:1" },
-	{ "bind: so already is done already", "", { { BIND, "vm-001", P(99), 0, 1 },
-		{ BIND, "vm-001", P(99), 0, 0 } }, "20.251.48.99=vm-001:1" },
-	{ "bind: the case of a name means nothing, the plan's is kept", "", { { BIND, "VM-001",
-		P(99), 0, 1 }, { BIND, "vm-001", P(99), 0, 0 } }, "20.251.48.99=vm-001:1" },
-	{ "bind: bound to another VM", "", { { BIND, "vm-001", P(99), 0, 1 },
-		{ BIND, "vm-002", P(99), 0, -EBUSY, "vm-001" } }, "20.251.48.99=vm-001:1" },
+	{ "bind: so already is done already", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001", P(99), 0, 0 } },
+		"20.251.48.99=vm-001:1" },
+	{ "bind: the case of a name means nothing, the plan's is kept", "",
+		{ { BIND, "VM-001", P(99), 0, 1 }, { BIND, "vm-001", P(99), 0, 0 } },
+		"20.251.48.99=vm-001:1" },
+	{ "bind: bound to another VM", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-002", P(99), 0, -EBUSY, "vm-001" } },
+		"20.251.48.99=vm-001:1" },
 	{ "bind: outside the pool", "", { { BIND, "vm-001", P(98), 0, -ERANGE, "20.251.48.98" } },
 		"" },
-	{ "bind: the ends of the pool", "", { { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001",
-		P(110), 0, 1 }, { BIND, "vm-001", P(111), 0, -ERANGE } },
+	{ "bind: the ends of the pool", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001", P(110), 0, 1 },
+			{ BIND, "vm-001", P(111), 0, -ERANGE } },
 		"20.251.48.99=vm-001:1 20.251.48.110=vm-001:2" },
 	{ "bind: no such VM", "", { { BIND, "vm-999", P(99), 0, -ENOENT, "vm-999" } }, "" },
-	{ "bind: a VM may have several", "", { { BIND, "vm-001", P(100), 0, 1 }, { BIND, "vm-001",
-		P(99), 0, 1 } }, "20.251.48.100=vm-001:1 20.251.48.99=vm-001:2" },
-	{ "labels: the lowest free one", "", { { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-002",
-		P(100), 0, 1 }, { BIND, "vm-003", P(101), 0, 1 }, { UNBIND, NULL, P(100), 0, 1 },
-		{ BIND, "vm-001", P(102), 0, 1 }, { BIND, "vm-001", P(103), 0, 1 } },
+	{ "bind: a VM may have several", "",
+		{ { BIND, "vm-001", P(100), 0, 1 }, { BIND, "vm-001", P(99), 0, 1 } },
+		"20.251.48.100=vm-001:1 20.251.48.99=vm-001:2" },
+	{ "labels: the lowest free one", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-002", P(100), 0, 1 },
+			{ BIND, "vm-003", P(101), 0, 1 }, { UNBIND, NULL, P(100), 0, 1 },
+			{ BIND, "vm-001", P(102), 0, 1 }, { BIND, "vm-001", P(103), 0, 1 } },
 		"20.251.48.99=vm-001:1 20.251.48.101=vm-003:3 "
 		"20.251.48.102=vm-001:2 20.251.48.103=vm-001:4" },
 	{ "unbind", "", { { BIND, "vm-001", P(99), 0, 1 }, { UNBIND, NULL, P(99), 0, 1 } }, "" },
 	{ "unbind: free already", "", { { UNBIND, NULL, P(99), 0, 0 } }, "" },
-	{ "unbind: neither bound nor of the pool", "", { { UNBIND, NULL, P(98), 0, -ERANGE,
-		"20.251.48.98" } }, "" },
-	{ "move: the label stays with the address", "", { { BIND, "vm-001", P(99), 0, 1 },
-		{ BIND, "vm-001", P(100), 0, 1 }, { MOVE, "vm-002", P(99), 0, 1 } },
+	{ "unbind: neither bound nor of the pool", "",
+		{ { UNBIND, NULL, P(98), 0, -ERANGE, "20.251.48.98" } }, "" },
+	{ "move: the label stays with the address", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001", P(100), 0, 1 },
+			{ MOVE, "vm-002", P(99), 0, 1 } },
 		"20.251.48.100=vm-001:2 20.251.48.99=vm-002:1" },
-	{ "move: there already", "", { { BIND, "vm-001", P(99), 0, 1 }, { MOVE, "vm-001", P(99), 0,
-		0 } }, "20.251.48.99=vm-001:1" },
+	{ "move: there already", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { MOVE, "vm-001", P(99), 0, 0 } },
+		"20.251.48.99=vm-001:1" },
 	{ "move: of a free address is a bind", "", { { MOVE, "vm-001", P(99), 0, 1 } },
 		"20.251.48.99=vm-001:1" },
-	{ "move: to no such VM, and all stays", "", { { BIND, "vm-001", P(99), 0, 1 },
-		{ MOVE, "vm-999", P(99), 0, -ENOENT, "vm-999" } }, "20.251.48.99=vm-001:1" },
+	{ "move: to no such VM, and all stays", "",
+		{ { BIND, "vm-001", P(99), 0, 1 },
+			{ MOVE, "vm-999", P(99), 0, -ENOENT, "vm-999" } },
+		"20.251.48.99=vm-001:1" },
 	{ "move: of an address outside the pool", "", { { MOVE, "vm-001", P(98), 0, -ERANGE } },
 		"" },
 	{ "move: what comes does not become the source of a VM that has one", "",
 		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-002", P(100), 0, 1 },
-		{ MOVE, "vm-002", P(99), 0, 1 } }, "20.251.48.100=vm-002:2 20.251.48.99=vm-002:1" },
-	{ "cooldown: none is configured", "", { { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL,
-		P(99), 100, 1 }, { BIND, "vm-002", P(99), 100, 1 } }, "20.251.48.99=vm-002:1" },
-	{ "cooldown: another VM has to wait", "cooldown = 60\n", { { BIND, "vm-001", P(99), 100,
-		1 }, { UNBIND, NULL, P(99), 100, 1 }, { BIND, "vm-002", P(99), 159, -EBUSY,
-		"vm-001" } }, "20.251.48.99~vm-001@160" },
-	{ "cooldown: until it is over", "cooldown = 60\n", { { BIND, "vm-001", P(99), 100, 1 },
-		{ UNBIND, NULL, P(99), 100, 1 }, { BIND, "vm-002", P(99), 160, 1 } },
+			{ MOVE, "vm-002", P(99), 0, 1 } },
+		"20.251.48.100=vm-002:2 20.251.48.99=vm-002:1" },
+	{ "cooldown: none is configured", "",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ BIND, "vm-002", P(99), 100, 1 } },
 		"20.251.48.99=vm-002:1" },
-	{ "cooldown: the VM that had it does not wait", "cooldown = 60\n", { { BIND, "vm-001",
-		P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 }, { BIND, "vm-001", P(99), 101,
-		1 } }, "20.251.48.99=vm-001:1" },
-	{ "cooldown: a move waits for nothing", "cooldown = 60\n", { { BIND, "vm-001", P(99), 100,
-		1 }, { MOVE, "vm-002", P(99), 100, 1 } }, "20.251.48.99=vm-002:1" },
-	{ "cooldown: a move does not get round it", "cooldown = 60\n", { { BIND, "vm-001", P(99),
-		100, 1 }, { UNBIND, NULL, P(99), 100, 1 }, { MOVE, "vm-002", P(99), 101, -EBUSY } },
+	{ "cooldown: another VM has to wait", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ BIND, "vm-002", P(99), 159, -EBUSY, "vm-001" } },
 		"20.251.48.99~vm-001@160" },
-	{ "cooldown: the last one counts", "cooldown = 60\n", { { BIND, "vm-001", P(99), 100, 1 },
-		{ UNBIND, NULL, P(99), 100, 1 }, { BIND, "vm-001", P(99), 110, 1 }, { UNBIND, NULL,
-		P(99), 120, 1 }, { BIND, "vm-002", P(99), 170, -EBUSY } },
+	{ "cooldown: until it is over", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ BIND, "vm-002", P(99), 160, 1 } },
+		"20.251.48.99=vm-002:1" },
+	{ "cooldown: the VM that had it does not wait", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ BIND, "vm-001", P(99), 101, 1 } },
+		"20.251.48.99=vm-001:1" },
+	{ "cooldown: a move waits for nothing", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { MOVE, "vm-002", P(99), 100, 1 } },
+		"20.251.48.99=vm-002:1" },
+	{ "cooldown: a move does not get round it", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ MOVE, "vm-002", P(99), 101, -EBUSY } },
+		"20.251.48.99~vm-001@160" },
+	{ "cooldown: the last one counts", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ BIND, "vm-001", P(99), 110, 1 }, { UNBIND, NULL, P(99), 120, 1 },
+			{ BIND, "vm-002", P(99), 170, -EBUSY } },
 		"20.251.48.99~vm-001@180" },
-	{ "cooldown: is forgotten when it is over", "cooldown = 60\n", { { BIND, "vm-001", P(99),
-		100, 1 }, { BIND, "vm-001", P(100), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
-		{ UNBIND, NULL, P(100), 130, 1 }, { COOL, NULL, 0, 159, 0 }, { COOL, NULL, 0, 160,
-		1 }, { COOL, NULL, 0, 160, 0 } }, "20.251.48.100~vm-001@190" },
+	{ "cooldown: is forgotten when it is over", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(99), 100, 1 }, { BIND, "vm-001", P(100), 100, 1 },
+			{ UNBIND, NULL, P(99), 100, 1 }, { UNBIND, NULL, P(100), 130, 1 },
+			{ COOL, NULL, 0, 159, 0 }, { COOL, NULL, 0, 160, 1 },
+			{ COOL, NULL, 0, 160, 0 } },
+		"20.251.48.100~vm-001@190" },
 	{ "choose: the first", "", { { CHOOSE, "vm-001", 0, 0, 99 } }, "" },
-	{ "choose: the first that is free", "", { { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001",
-		P(101), 0, 1 }, { CHOOSE, "vm-001", 0, 0, 100 }, { CHOOSE, "vm-001", P(101), 0,
-		102 } }, "20.251.48.99=vm-001:1 20.251.48.101=vm-001:2" },
-	{ "choose: at or above", "", { { CHOOSE, "vm-001", P(110), 0, 110 }, { CHOOSE, "vm-001",
-		P(111), 0, -1 }, { CHOOSE, "vm-001", UINT32_MAX, 0, -1 } }, "" },
+	{ "choose: the first that is free", "",
+		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001", P(101), 0, 1 },
+			{ CHOOSE, "vm-001", 0, 0, 100 }, { CHOOSE, "vm-001", P(101), 0, 102 } },
+		"20.251.48.99=vm-001:1 20.251.48.101=vm-001:2" },
+	{ "choose: at or above", "",
+		{ { CHOOSE, "vm-001", P(110), 0, 110 }, { CHOOSE, "vm-001", P(111), 0, -1 },
+			{ CHOOSE, "vm-001", UINT32_MAX, 0, -1 } },
+		"" },
 	{ "choose: not what cools down, but for the VM that had it", "cooldown = 60\n",
-		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 }, { CHOOSE,
-		"vm-002", 0, 101, 100 }, { CHOOSE, "vm-001", 0, 101, 99 }, { CHOOSE, "vm-002", 0,
-		160, 99 } }, "20.251.48.99~vm-001@160" },
+		{ { BIND, "vm-001", P(99), 100, 1 }, { UNBIND, NULL, P(99), 100, 1 },
+			{ CHOOSE, "vm-002", 0, 101, 100 }, { CHOOSE, "vm-001", 0, 101, 99 },
+			{ CHOOSE, "vm-002", 0, 160, 99 } },
+		"20.251.48.99~vm-001@160" },
 };
 
 static struct config *config_with(const char *nat)
@@ -252,23 +277,25 @@ static const struct follow_row {
 		"20.251.48.99=vm-001:1 20.251.48.100=vm-001:2 20.251.48.101=vm-002:3" },
 	{ "follow: another inner address is the same VM", "",
 		"02:00:00:00:00:01,vm-001,10.77.0.51\n"
-		"02:00:00:00:00:02,vm-002,10.77.0.12\n", false, "",
-		"20.251.48.99=vm-001:1 20.251.48.100=vm-001:2 20.251.48.101=vm-002:3" },
+		"02:00:00:00:00:02,vm-002,10.77.0.12\n",
+		false, "", "20.251.48.99=vm-001:1 20.251.48.100=vm-001:2 20.251.48.101=vm-002:3" },
 	{ "follow: who leaves loses all", "", "02:00:00:00:00:02,vm-002,10.77.0.12\n", true,
 		"20.251.48.99 20.251.48.100 ", "20.251.48.101=vm-002:3" },
 	{ "follow: all leave", "", "", true, "20.251.48.99 20.251.48.100 20.251.48.101 ", "" },
 	{ "follow: what was lost cools down", "cooldown = 60\n",
 		"02:00:00:00:00:02,vm-002,10.77.0.12\n", true, "20.251.48.99 20.251.48.100 ",
 		"20.251.48.101=vm-002:3 20.251.48.99~vm-001@160 20.251.48.100~vm-001@160" },
-	{ "follow: a new name keeps its addresses", "", "02:00:00:00:00:01,web,10.77.0.11\n"
-		"02:00:00:00:00:02,vm-002,10.77.0.12\n", true, "",
-		"20.251.48.99=web:1 20.251.48.100=web:2 20.251.48.101=vm-002:3" },
+	{ "follow: a new name keeps its addresses", "",
+		"02:00:00:00:00:01,web,10.77.0.11\n"
+		"02:00:00:00:00:02,vm-002,10.77.0.12\n",
+		true, "", "20.251.48.99=web:1 20.251.48.100=web:2 20.251.48.101=vm-002:3" },
 	{ "follow: a new MAC under the old name keeps them (the VM was made anew)", "",
 		"02:00:00:00:00:99,vm-001,10.77.0.11\n02:00:00:00:00:02,vm-002,10.77.0.12\n", true,
 		"", "20.251.48.99=vm-001:1 20.251.48.100=vm-001:2 20.251.48.101=vm-002:3" },
-	{ "follow: another name, MAC and IP is another VM", "", "02:00:00:00:00:99,web,10.77.0.11\n"
-		"02:00:00:00:00:02,vm-002,10.77.0.12\n", true, "20.251.48.99 20.251.48.100 ",
-		"20.251.48.101=vm-002:3" },
+	{ "follow: another name, MAC and IP is another VM", "",
+		"02:00:00:00:00:99,web,10.77.0.11\n"
+		"02:00:00:00:00:02,vm-002,10.77.0.12\n",
+		true, "20.251.48.99 20.251.48.100 ", "20.251.48.101=vm-002:3" },
 };
 
 static void test_follow(void **state)
@@ -386,7 +413,7 @@ static void test_format_empty(void **state)
 	binding_table_done(&again);
 }
 
-#define HEAD "# eipd bindings, version 1\n"
+#define HEAD    "# eipd bindings, version 1\n"
 #define BIND_99 "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1\n"
 
 static const struct damaged_row {
@@ -401,45 +428,49 @@ static const struct damaged_row {
 	{ "damaged: the head cut off", "# eipd bindings, ver", 1 },
 	{ "damaged: the last line cut off in the middle", HEAD BIND_99 "bind 20.251.48.100 vm-0",
 		3 },
-	{ "damaged: the last line cut off before its newline", HEAD
-		"bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1", 2 },
-	{ "damaged: cut off in the label, so that it reads as another", HEAD
-		"bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1", 2 },
+	{ "damaged: the last line cut off before its newline",
+		HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1", 2 },
+	{ "damaged: cut off in the label, so that it reads as another",
+		HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1", 2 },
 	{ "damaged: a word too few", HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01\n", 2 },
 	{ "damaged: a word too many", HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1 x\n",
 		2 },
 	{ "damaged: an unknown word", HEAD "bound 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1\n",
 		2 },
 	{ "damaged: no address", HEAD "bind 20.251.48 vm-001 02:00:00:00:00:01 eth0:1\n", 2 },
-	{ "damaged: an address that is none of a host", HEAD
-		"bind 0.0.0.0 vm-001 02:00:00:00:00:01 eth0:1\n", 2 },
+	{ "damaged: an address that is none of a host",
+		HEAD "bind 0.0.0.0 vm-001 02:00:00:00:00:01 eth0:1\n", 2 },
 	{ "damaged: no name", HEAD "bind 20.251.48.99 vm_001 02:00:00:00:00:01 eth0:1\n", 2 },
 	{ "damaged: an empty name", HEAD "bind 20.251.48.99  02:00:00:00:00:01 eth0:1\n", 2 },
 	{ "damaged: no MAC", HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00 eth0:1\n", 2 },
 	{ "damaged: no label", HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0\n", 2 },
 	{ "damaged: label 0", HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:0\n", 2 },
-	{ "damaged: a label that is no number", HEAD
-		"bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:x\n", 2 },
-	{ "damaged: a label beyond 32 bits", HEAD
-		"bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:4294967297\n", 2 },
+	{ "damaged: a label that is no number",
+		HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:x\n", 2 },
+	{ "damaged: a label beyond 32 bits",
+		HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:4294967297\n", 2 },
 	{ "damaged: an address twice",
 		HEAD BIND_99 "bind 20.251.48.99 vm-002 02:00:00:00:00:02 eth0:2\n", 3 },
-	{ "damaged: a forward of an address that is bound", HEAD BIND_99
-		"forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n", 3 },
-	{ "damaged: a forward of an address that is bound, before it", HEAD
-		"forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n" BIND_99, 3 },
-	{ "damaged: a forward twice", HEAD
-		"forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n"
-		"forward 20.251.48.99:80/tcp vm-001 02:00:00:00:00:01 80 eth0:2 -\n", 3 },
-	{ "damaged: forwards that overlap", HEAD
-		"forward 20.251.48.99:80-90/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n"
-		"forward 20.251.48.99:85/tcp vm-001 02:00:00:00:00:01 85 eth0:2 -\n", 3 },
-	{ "damaged: a forward without ports", HEAD
-		"forward 20.251.48.99/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n", 2 },
-	{ "damaged: a forward to port 0", HEAD
-		"forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 0 eth0:2 -\n", 2 },
-	{ "damaged: a forward without its last word", HEAD
-		"forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2\n", 2 },
+	{ "damaged: a forward of an address that is bound",
+		HEAD BIND_99 "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n",
+		3 },
+	{ "damaged: a forward of an address that is bound, before it",
+		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n" BIND_99,
+		3 },
+	{ "damaged: a forward twice",
+		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n"
+		     "forward 20.251.48.99:80/tcp vm-001 02:00:00:00:00:01 80 eth0:2 -\n",
+		3 },
+	{ "damaged: forwards that overlap",
+		HEAD "forward 20.251.48.99:80-90/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n"
+		     "forward 20.251.48.99:85/tcp vm-001 02:00:00:00:00:01 85 eth0:2 -\n",
+		3 },
+	{ "damaged: a forward without ports",
+		HEAD "forward 20.251.48.99/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n", 2 },
+	{ "damaged: a forward to port 0",
+		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 0 eth0:2 -\n", 2 },
+	{ "damaged: a forward without its last word",
+		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2\n", 2 },
 	{ "damaged: a cooldown without a time", HEAD "cooldown 20.251.48.99 vm-001 soon\n", 2 },
 	{ "damaged: a cooldown with half a time", HEAD "cooldown 20.251.48.99 vm-001 17x\n", 2 },
 	{ "damaged: a cooldown of no address", HEAD "cooldown x vm-001 17\n", 2 },
@@ -488,7 +519,7 @@ static void test_desired(void **state)
 {
 	struct config *config = config_with("");
 	struct plan *plan = plan_of(PLAN),
-		*smaller = plan_of("02:00:00:00:00:02,vm-002,10.77.0.12\n");
+		    *smaller = plan_of("02:00:00:00:00:02,vm-002,10.77.0.12\n");
 	struct binding_table table = { 0 };
 	struct desired desired;
 	char *error = NULL;
@@ -600,19 +631,20 @@ static void test_auto_labels(void **state)
 	for (unsigned mask = 0; mask < 64; mask++) {
 		struct config *config = config_of("pool = 20.0.0.0/26\n");
 		struct plan *plan = plan_of(PLAN "02:00:00:00:00:04,vm-004,10.77.0.14\n"
-			"02:00:00:00:00:05,vm-005,10.77.0.15\n"
-			"02:00:00:00:00:06,vm-006,10.77.0.16\n");
+						 "02:00:00:00:00:05,vm-005,10.77.0.15\n"
+						 "02:00:00:00:00:06,vm-006,10.77.0.16\n");
 		struct binding_table table = { 0 };
 		char *error = NULL;
 
 		for (unsigned i = 0; i < 6; i++)
-			assert_int_equal(binding_bind(&table, config, plan, "vm-001", IP4(20, 0, 0,
-				1) + i, 0,
-				&error), 1);
+			assert_int_equal(binding_bind(&table, config, plan, "vm-001",
+						 IP4(20, 0, 0, 1) + i, 0, &error),
+				1);
 		for (unsigned i = 0; i < 6; i++) {
 			if (!(mask & 1u << i))
-				assert_int_equal(binding_unbind(&table, config, IP4(20, 0, 0,
-					1) + i, 0, &error), 1);
+				assert_int_equal(binding_unbind(&table, config,
+							 IP4(20, 0, 0, 1) + i, 0, &error),
+					1);
 		}
 		binding_auto(&table, config, plan, 0);
 		for (size_t i = 0; i < table.count; i++) {
@@ -673,8 +705,8 @@ static void test_forward_parse(void **state)
 }
 
 static int add_forward(struct binding_table *table, const struct config *config,
-	const struct plan *plan,
-	const char *text, const char *vm, uint16_t to, bool is_source, char **ret_error)
+	const struct plan *plan, const char *text, const char *vm, uint16_t to, bool is_source,
+	char **ret_error)
 {
 	struct forward forward;
 
@@ -732,9 +764,11 @@ static void test_share(void **state)
 
 	assert_int_equal(binding_bind(&table, config, plan, "vm-001", P(99), 0, &error), 1);
 	assert_int_equal(add_forward(&table, config, plan, "20.251.48.100:80/tcp", "vm-001", 8080,
-		false, &error), 1);
+				 false, &error),
+		1);
 	assert_int_equal(add_forward(&table, config, plan, "20.251.48.100:5000-5010/udp", "vm-002",
-		0, true, &error), 1);
+				 0, true, &error),
+		1);
 	before = binding_format(&table, "eth0", &len);
 	result = add_forward(&table, config, plan, row->text, row->vm, row->to, row->is_source,
 		&error);
@@ -771,7 +805,7 @@ static void test_shared_address(void **state)
 {
 	struct config *config = config_with("cooldown = 60\n");
 	struct plan *plan = plan_of(PLAN),
-		*smaller = plan_of("02:00:00:00:00:01,vm-001,10.77.0.11\n");
+		    *smaller = plan_of("02:00:00:00:00:01,vm-001,10.77.0.11\n");
 	struct binding_table table = { 0 };
 	struct desired desired;
 	struct binding *lost;
@@ -780,9 +814,11 @@ static void test_shared_address(void **state)
 
 	(void)state;
 	assert_int_equal(add_forward(&table, config, plan, "20.251.48.99:443/tcp", "vm-002", 0,
-		true, &error), 1);
+				 true, &error),
+		1);
 	assert_int_equal(add_forward(&table, config, plan, "20.251.48.99:80/tcp", "vm-001", 8080,
-		false, &error), 1);
+				 false, &error),
+		1);
 	/* it is neither free nor anybody's as a whole */
 	assert_int_equal(binding_choose(&table, config, "vm-003", 0, 0), P(100));
 	assert_int_equal(binding_bind(&table, config, plan, "vm-003", P(99), 0, &error), -EBUSY);

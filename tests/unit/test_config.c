@@ -67,8 +67,8 @@ static char *file_with(const char *section, const char *key, const char *value, 
 		fprintf(out, "[%s]\n", sections[s]);
 		for (size_t r = 0; r < COUNT(required); r++) {
 			if (strcmp(required[r].section, sections[s]) ||
-				(key && !strcmp(required[r].key, key) && !strcmp(section,
-				sections[s])))
+				(key && !strcmp(required[r].key, key) &&
+					!strcmp(section, sections[s])))
 				continue;
 			line++;
 			fprintf(out, "%s = %s\n", required[r].key, required[r].value);
@@ -110,7 +110,8 @@ static char *show_u32(const void *field)
 static char *show_level(const void *field)
 {
 	static const char *const names[] = { [LOG_LEVEL_ERROR] = "error",
-		[LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_WARNING] = "warning",
+		[LOG_LEVEL_INFO] = "info",
 		[LOG_LEVEL_DEBUG] = "debug" };
 
 	return strdup(names[*(const enum config_log_level *)field]);
@@ -173,29 +174,28 @@ static char *show_pool(const void *field)
 	for (size_t i = 0; i < config->outer.pool_count; i++) {
 		char range[IP4_RANGE_STRLEN];
 
-		p += sprintf(p, "%s%s", i ? " " : "", ip4_range_format(&config->outer.pool[i],
-			range));
+		p += sprintf(p, "%s%s", i ? " " : "",
+			ip4_range_format(&config->outer.pool[i], range));
 	}
 	return text;
 }
 
 #define AT(field) offsetof(struct config, field)
-#define TEXT_64 "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"
-#define TEXT_256 TEXT_64 TEXT_64 TEXT_64 TEXT_64
+#define TEXT_64   "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"
+#define TEXT_256  TEXT_64 TEXT_64 TEXT_64 TEXT_64
 
 static const struct key_row {
 	const char *section, *key;
 	char *(*show)(const void *field);
 	size_t offset;
-	const char *fallback;      /* NULL: the key is required */
-	const char *good[4][2];    /* as written, as shown */
+	const char *fallback;   /* NULL: the key is required */
+	const char *good[4][2]; /* as written, as shown */
 	const char *bad[14];
 } key_rows[] = {
 	{ "daemon", "state-dir", show_text, AT(daemon.state_dir), "/var/lib/eipd",
 		{ { "/srv/eipd", "/srv/eipd" } }, { "relative/path", "" } },
 	{ "daemon", "run-dir", show_text, AT(daemon.run_dir), "/run/eipd",
-		{ { "/tmp/r", "/tmp/r" } },
-		{ "run", "" } },
+		{ { "/tmp/r", "/tmp/r" } }, { "run", "" } },
 	{ "daemon", "log", show_text, AT(daemon.log), "syslog",
 		{ { "stderr", "stderr" }, { "syslog", "syslog" }, { "/var/log/x", "/var/log/x" } },
 		{ "stdout", "file.log", "" } },
@@ -203,9 +203,8 @@ static const struct key_row {
 		{ { "error", "error" }, { "warning", "warning" }, { "info", "info" },
 			{ "debug", "debug" } },
 		{ "verbose", "3", "infos", "" } },
-	{ "control", "group", show_text, AT(control.group), "", { { "wheel", "wheel" },
-		{ "", "" } },
-		{ TEXT_256 } },
+	{ "control", "group", show_text, AT(control.group), "",
+		{ { "wheel", "wheel" }, { "", "" } }, { TEXT_256 } },
 	{ "inner", "bridge", show_text, AT(inner.bridge), NULL,
 		{ { "br-lan.100", "br-lan.100" }, { "fifteen-letters", "fifteen-letters" } },
 		{ "", "br/0", "br 0", "br0:1", "sixteen-letters-", ".", ".." } },
@@ -225,12 +224,12 @@ static const struct key_row {
 			{ "20.0.0.2,20.0.0.1", "20.0.0.1 20.0.0.2" } },
 		{ "", "x", "20.251.48.99,", ",20.251.48.99", "20.251.48.99,,20.251.48.100",
 			"20.251.48.110-20.251.48.99", "20.251.49.3/28",
-			"20.251.48.99, 20.251.48.99",
-			"20.251.48.0/24, 20.251.48.7", "20.251.48.7, 20.251.48.1-20.251.48.7",
-			"127.0.0.1", "224.0.0.1", "0.0.0.0/0" } },
+			"20.251.48.99, 20.251.48.99", "20.251.48.0/24, 20.251.48.7",
+			"20.251.48.7, 20.251.48.1-20.251.48.7", "127.0.0.1", "224.0.0.1",
+			"0.0.0.0/0" } },
 	{ "outer", "prefix-length", show_u32, AT(outer.prefix_len), "32",
-		{ { "24", "24" }, { "32", "32" } }, { "33", "0", "-1", "/24", "255.255.255.0",
-		"" } },
+		{ { "24", "24" }, { "32", "32" } },
+		{ "33", "0", "-1", "/24", "255.255.255.0", "" } },
 	{ "outer", "probe", show_bool, AT(outer.probe), "yes", { { "no", "no" }, { "yes", "yes" } },
 		{ "maybe", "yess", "" } },
 	{ "outer", "announce", show_u32, AT(outer.announce), "3", { { "0", "0" }, { "5", "5" } },
@@ -242,8 +241,9 @@ static const struct key_row {
 			{ "infinite", "4294967295" } },
 		{ "0", "-1", "forever", "1y", "4294967295", "" } },
 	{ "dhcp", "router", show_router, AT(dhcp.options), "auto",
-		{ { "192.168.6.1", "192.168.6.1" }, { "192.168.6.1, 192.168.6.2",
-			"192.168.6.1 192.168.6.2" }, { "", "" }, { "auto", "auto" } },
+		{ { "192.168.6.1", "192.168.6.1" },
+			{ "192.168.6.1, 192.168.6.2", "192.168.6.1 192.168.6.2" }, { "", "" },
+			{ "auto", "auto" } },
 		{ "automatic", "192.168.6.256", "192.168.6.1,,192.168.6.2", "auto, 192.168.6.1",
 			"255.255.255.255" } },
 	{ "dhcp", "dns", show_list, AT(dhcp.options.dns), "",
@@ -254,8 +254,8 @@ static const struct key_row {
 		{ "-a.net", "a-.net", "a..net", ".net", "net.", "a b", "a/b", "example.net-",
 			TEXT_64 ".net", TEXT_256 } },
 	{ "dhcp", "ntp", show_list, AT(dhcp.options.ntp), "",
-		{ { "192.168.6.22", "192.168.6.22" }, { "", "" } }, { "x", "1.2.3.4 5.6.7.8",
-		"224.0.1.1" } },
+		{ { "192.168.6.22", "192.168.6.22" }, { "", "" } },
+		{ "x", "1.2.3.4 5.6.7.8", "224.0.1.1" } },
 	{ "dhcp", "mtu", show_u32, AT(dhcp.options.mtu), "0",
 		{ { "1450", "1450" }, { "68", "68" }, { "65535", "65535" }, { "", "0" } },
 		{ "67", "65536", "-1500", "big" } },
@@ -265,9 +265,8 @@ static const struct key_row {
 				"10.0.0.0/8>192.168.6.1 0.0.0.0/0>192.168.6.2" },
 			{ "", "" } },
 		{ "10.0.0.0/8", "10.0.0.1/8 192.168.6.1", "10.0.0.0/8 gateway",
-			"10.0.0.0 192.168.6.1",
-			"10.0.0.0/8 192.168.6.1 1", "10.0.0.0/8 192.168.6.1,",
-			"192.168.6.1 10.0.0.0/8" } },
+			"10.0.0.0 192.168.6.1", "10.0.0.0/8 192.168.6.1 1",
+			"10.0.0.0/8 192.168.6.1,", "192.168.6.1 10.0.0.0/8" } },
 	{ "dhcp", "next-server", show_address, AT(dhcp.options.next_server), "0.0.0.0",
 		{ { "192.168.6.9", "192.168.6.9" }, { "", "0.0.0.0" } },
 		{ "tftp.local", "192.168.6.9, 192.168.6.10", "255.255.255.255" } },
@@ -279,13 +278,12 @@ static const struct key_row {
 		{ "on", "" } },
 	{ "dhcp", "verify-source", show_bool, AT(dhcp.verify_source), "yes", { { "no", "no" } },
 		{ "off", "" } },
-	{ "dhcp", "callback", show_text, AT(dhcp.callback), "", { { "/usr/bin/cb", "/usr/bin/cb" },
-		{ "", "" } }, { "cb", "./cb" } },
+	{ "dhcp", "callback", show_text, AT(dhcp.callback), "",
+		{ { "/usr/bin/cb", "/usr/bin/cb" }, { "", "" } }, { "cb", "./cb" } },
 	{ "dhcp", "callback-timeout", show_u32, AT(dhcp.callback_timeout), "30",
-		{ { "2m", "120" } },
-		{ "0", "infinite", "x", "" } },
-	{ "dhcp", "log", show_text, AT(dhcp.log), "/var/log/eipd/lease.log", { { "", "" },
-		{ "/l", "/l" } }, { "lease.log" } },
+		{ { "2m", "120" } }, { "0", "infinite", "x", "" } },
+	{ "dhcp", "log", show_text, AT(dhcp.log), "/var/log/eipd/lease.log",
+		{ { "", "" }, { "/l", "/l" } }, { "lease.log" } },
 	{ "nat", "hairpin", show_bool, AT(nat.hairpin), "yes", { { "no", "no" } },
 		{ "never", "" } },
 	{ "nat", "cooldown", show_u32, AT(nat.cooldown), "0", { { "10m", "600" }, { "0s", "0" } },
@@ -372,10 +370,10 @@ static void test_key_bad(void **state)
 
 		assert_true(asprintf(&name, "[%s] %s", row->section, row->key) > 0);
 		/* one problem, at its line, with the name of the key and what was written there */
-		if (err != -EINVAL || problems.count != 1 || !problems_match(&problems, line,
-			name) ||
-			(strlen(row->bad[i]) < 64 && !problems_match(&problems, line,
-			row->bad[i]))) {
+		if (err != -EINVAL || problems.count != 1 ||
+			!problems_match(&problems, line, name) ||
+			(strlen(row->bad[i]) < 64 &&
+				!problems_match(&problems, line, row->bad[i]))) {
 			print_message("    %s = \"%s\" (line %u): %d\n", name, row->bad[i], line,
 				err);
 			problems_print(&problems);
@@ -473,9 +471,8 @@ static const struct mistake_row {
 		const char *text; /* part of it */
 	} problem[8];
 } mistake_rows[] = {
-	{ "unknown key: the nearest is named, a letter is missing", REQUIRED
-		"[dhcp]\nlease-tme = 1h\n",
-		{ { 7, "[dhcp] lease-time" } } },
+	{ "unknown key: the nearest is named, a letter is missing",
+		REQUIRED "[dhcp]\nlease-tme = 1h\n", { { 7, "[dhcp] lease-time" } } },
 	{ "unknown key: the nearest is named, two letters are swapped",
 		REQUIRED "[nat]\nharipin = no\n", { { 7, "[nat] hairpin" } } },
 	{ "unknown key: the nearest is named, the hyphen is missing",
@@ -484,8 +481,8 @@ static const struct mistake_row {
 		REQUIRED "[daemon]\nlog_level = info\n", { { 7, "[daemon] log-level" } } },
 	{ "unknown key: right name, wrong section", REQUIRED "[inner]\nprefix-length = 24\n",
 		{ { 7, "[outer] prefix-length" } } },
-	{ "unknown key: of two with one name, that of the section",
-		REQUIRED "[dhcp]\nlogg = /x\n", { { 7, "[dhcp] log" } } },
+	{ "unknown key: of two with one name, that of the section", REQUIRED "[dhcp]\nlogg = /x\n",
+		{ { 7, "[dhcp] log" } } },
 	{ "unknown key: it is named itself", REQUIRED "[dhcp]\nlease-tme = 1h\n",
 		{ { 7, "lease-tme" } } },
 	{ "unknown key: however long", REQUIRED "[dhcp]\n" TEXT_256 " = 1h\n", { { 7, TEXT_64 } } },
@@ -498,8 +495,8 @@ static const struct mistake_row {
 	{ "a key twice in the section's two parts: both lines",
 		REQUIRED "[nat]\nhairpin = no\n[dhcp]\n[nat]\nhairpin = no\n",
 		{ { 10, "line 7" } } },
-	{ "a key three times: each later one", REQUIRED
-		"[nat]\nhairpin = no\nhairpin = no\nhairpin = no\n",
+	{ "a key three times: each later one",
+		REQUIRED "[nat]\nhairpin = no\nhairpin = no\nhairpin = no\n",
 		{ { 8, "line 7" }, { 9, "line 7" } } },
 	{ "an option twice", REQUIRED "[dhcp]\noption.43 = hex:00\noption.43 = hex:01\n",
 		{ { 8, "line 7" } } },
@@ -511,27 +508,31 @@ static const struct mistake_row {
 		{ { 1, "bridge" }, { 1, "interface" }, { 1, "pool" } } },
 	{ "a required key is missing: told in its section",
 		"[outer]\ninterface = eth0\npool = 1.1.1.1\n"
-		"[inner]\nuplink = eth1\n", { { 5, "[inner] bridge" } } },
+		"[inner]\nuplink = eth1\n",
+		{ { 5, "[inner] bridge" } } },
 	{ "all problems, not only the first",
 		"[inner]\nbridge = b/r\n[outer]\ninterface = eth0\npool = x\n"
 		"[dhcp]\nlease-time = y\n"
 		"dns = z\nlease-tme = 1\n[nonsense]\n[nat]\nresync = q\n",
 		{ { 2, "bridge" }, { 5, "pool" }, { 7, "lease-time" }, { 8, "dns" },
-		{ 9, "lease-tme" },
-			{ 10, "nonsense" }, { 12, "resync" } } },
+			{ 9, "lease-tme" }, { 10, "nonsense" }, { 12, "resync" } } },
 	{ "all problems: a line that is nothing does not hide the others",
-		REQUIRED "[dhcp]\nwhat is this\nlease-time = y\n", { { 7, NULL },
-		{ 8, "lease-time" } } },
+		REQUIRED "[dhcp]\nwhat is this\nlease-time = y\n",
+		{ { 7, NULL }, { 8, "lease-time" } } },
 	{ "all problems: a line that is nothing does not hide what is missing",
 		"what is this\n[outer]\ninterface = eth0\npool = 1.1.1.1\n",
 		{ { 1, NULL }, { 1, "[inner] bridge" } } },
 	{ "all problems: what does not go together, beside a bad value",
 		"[inner]\nbridge = br0\n[outer]\ninterface = br0\npool = 1.1.1.1\nprobe = x\n",
 		{ { 4, "br0" }, { 6, "probe" } } },
-	{ "the outer interface is the bridge", "[inner]\nbridge = br0\n[outer]\ninterface = br0\n"
-		"pool = 1.1.1.1\n", { { 4, "br0" } } },
-	{ "the outer interface is the uplink", "[inner]\nbridge = br0\nuplink = eth0\n[outer]\n"
-		"interface = eth0\npool = 1.1.1.1\n", { { 5, "eth0" } } },
+	{ "the outer interface is the bridge",
+		"[inner]\nbridge = br0\n[outer]\ninterface = br0\n"
+		"pool = 1.1.1.1\n",
+		{ { 4, "br0" } } },
+	{ "the outer interface is the uplink",
+		"[inner]\nbridge = br0\nuplink = eth0\n[outer]\n"
+		"interface = eth0\npool = 1.1.1.1\n",
+		{ { 5, "eth0" } } },
 	{ "the outer interface's name leaves no room for a label",
 		"[inner]\nbridge = br0\n[outer]\ninterface = fourteenletter\npool = 1.1.1.1\n",
 		{ { 4, "fourteenletter" } } },
@@ -541,26 +542,27 @@ static const struct mistake_row {
 		{ { 4, "thirteenlette" } } },
 	{ "a pool inside the inner network",
 		"[inner]\nbridge = br0\naddress = 192.168.6.22/24\n[outer]\n"
-		"interface = eth0\npool = 1.1.1.1, 192.168.6.99\n", { { 6, "192.168.6.99" } } },
+		"interface = eth0\npool = 1.1.1.1, 192.168.6.99\n",
+		{ { 6, "192.168.6.99" } } },
 	{ "a pool around the inner network",
 		"[inner]\nbridge = br0\naddress = 192.168.6.22/24\n[outer]\n"
-		"interface = eth0\npool = 192.168.0.0/16\n", { { 6, "192.168.0.0" } } },
+		"interface = eth0\npool = 192.168.0.0/16\n",
+		{ { 6, "192.168.0.0" } } },
 	{ "tag: a bad value", REQUIRED "[tag web]\nlease-time = x\n", { { 7, "lease-time" } } },
 	{ "tag: an unknown key, the nearest is named", REQUIRED "[tag web]\nlease-tme = 1h\n",
 		{ { 7, "lease-time" } } },
-	{ "tag: a key of [dhcp] that is not an option for clients", REQUIRED
-		"[tag web]\nauthoritative = no\n",
-		{ { 7, "authoritative" } } },
+	{ "tag: a key of [dhcp] that is not an option for clients",
+		REQUIRED "[tag web]\nauthoritative = no\n", { { 7, "authoritative" } } },
 	{ "tag: no name", REQUIRED "[tag ]\nlease-time = 1h\n", { { 6, NULL } } },
-	{ "tag: an option that the server decides", REQUIRED
-		"[tag web]\noption.51 = hex:00000001\n",
-		{ { 7, "option.51" } } },
+	{ "tag: an option that the server decides",
+		REQUIRED "[tag web]\noption.51 = hex:00000001\n", { { 7, "option.51" } } },
 	{ "the value is quoted in a message as it is", REQUIRED "[outer]\nannounce = %s%n%d\n",
 		{ { 7, "%s%n%d" } } },
 	{ "the line is right behind a continued value",
 		"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
 		"pool = 20.251.48.99, \\\n 20.251.48.100\n"
-		"probe = x\n", { { 7, "probe" } } },
+		"probe = x\n",
+		{ { 7, "probe" } } },
 	{ "the line is right in a file with CRLF",
 		"[inner]\r\nbridge = br0\r\n[outer]\r\ninterface = eth0\r\n"
 		"pool = 1.1.1.1\r\nprobe = x\r\n",
@@ -580,7 +582,8 @@ static void test_mistake(void **state)
 	assert_null(config);
 	for (; expected < COUNT(row->problem) && row->problem[expected].line; expected++)
 		assert_int_not_equal(problems_match(&problems, row->problem[expected].line,
-			row->problem[expected].text), 0);
+					     row->problem[expected].text),
+			0);
 	assert_int_equal(problems.count, expected);
 	for (size_t i = 0; i < problems.count; i++)
 		assert_string_equal(problems.list[i].file, path);
@@ -651,9 +654,11 @@ static const struct form_row {
 		"# a comment\n\n; another\n  [inner]\n\t bridge\t=  br0  \n"
 		"[outer]\ninterface=eth0\n"
 		"pool = 20.251.48.99 # why\n\n" },
-	{ "form: CRLF", "[inner]\r\nbridge = br0\r\n[outer]\r\ninterface = eth0\r\n"
+	{ "form: CRLF",
+		"[inner]\r\nbridge = br0\r\n[outer]\r\ninterface = eth0\r\n"
 		"pool = 20.251.48.99\r\n" },
-	{ "form: no newline at the end", "[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
+	{ "form: no newline at the end",
+		"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
 		"pool = 20.251.48.99" },
 	{ "form: the sections in any order",
 		"[outer]\npool = 20.251.48.99\ninterface = eth0\n[inner]\n"
@@ -714,15 +719,17 @@ static const struct pool_row {
 } pool_rows[] = {
 	{ "pool: one address", "20.0.0.5", 1, { IP4(20, 0, 0, 5) },
 		{ IP4(20, 0, 0, 4), IP4(20, 0, 0, 6), 0, UINT32_MAX } },
-	{ "pool: a range with both ends", "20.0.0.5-20.0.0.9", 5, { IP4(20, 0, 0, 5), IP4(20, 0, 0,
-		7),
-		IP4(20, 0, 0, 9) }, { IP4(20, 0, 0, 4), IP4(20, 0, 0, 10) } },
-	{ "pool: a block with its first and last address", "20.0.0.16/28", 16, { IP4(20, 0, 0, 16),
-		IP4(20, 0, 0, 31) }, { IP4(20, 0, 0, 15), IP4(20, 0, 0, 32) } },
-	{ "pool: ranges with a gap", "20.0.0.9, 20.0.0.1-20.0.0.3", 4, { IP4(20, 0, 0, 9),
-		IP4(20, 0, 0, 3) }, { IP4(20, 0, 0, 4), IP4(20, 0, 0, 8) } },
-	{ "pool: ranges side by side", "20.0.0.0/31, 20.0.0.2/31", 4, { IP4(20, 0, 0, 1),
-		IP4(20, 0, 0, 2) }, { IP4(20, 0, 0, 4), IP4(19, 255, 255, 255) } },
+	{ "pool: a range with both ends", "20.0.0.5-20.0.0.9", 5,
+		{ IP4(20, 0, 0, 5), IP4(20, 0, 0, 7), IP4(20, 0, 0, 9) },
+		{ IP4(20, 0, 0, 4), IP4(20, 0, 0, 10) } },
+	{ "pool: a block with its first and last address", "20.0.0.16/28", 16,
+		{ IP4(20, 0, 0, 16), IP4(20, 0, 0, 31) },
+		{ IP4(20, 0, 0, 15), IP4(20, 0, 0, 32) } },
+	{ "pool: ranges with a gap", "20.0.0.9, 20.0.0.1-20.0.0.3", 4,
+		{ IP4(20, 0, 0, 9), IP4(20, 0, 0, 3) }, { IP4(20, 0, 0, 4), IP4(20, 0, 0, 8) } },
+	{ "pool: ranges side by side", "20.0.0.0/31, 20.0.0.2/31", 4,
+		{ IP4(20, 0, 0, 1), IP4(20, 0, 0, 2) },
+		{ IP4(20, 0, 0, 4), IP4(19, 255, 255, 255) } },
 };
 
 static void test_pool(void **state)

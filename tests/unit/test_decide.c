@@ -8,11 +8,11 @@
 
 #include "dhcpd/decide.h"
 
-#define PLANNED IP4(10, 77, 0, 11)
-#define OTHER   IP4(10, 77, 0, 99)
-#define US      "\x36\x04\x0a\x4d\x00\x01"
-#define THEM    "\x36\x04\x0a\x4d\x00\xfe"
-#define ASK     "\x32\x04\x0a\x4d\x00\x0b" /* option 50, the planned address */
+#define PLANNED   IP4(10, 77, 0, 11)
+#define OTHER     IP4(10, 77, 0, 99)
+#define US        "\x36\x04\x0a\x4d\x00\x01"
+#define THEM      "\x36\x04\x0a\x4d\x00\xfe"
+#define ASK       "\x32\x04\x0a\x4d\x00\x0b" /* option 50, the planned address */
 #define ASK_OTHER "\x32\x04\x0a\x4d\x00\x63"
 #define ASK_FAR   "\x32\x04\xc0\xa8\x01\x02"
 
@@ -22,7 +22,7 @@ static const struct decide_row {
 	const char *sentence;
 	struct request request;
 	enum who who;
-	bool lax;                /* not authoritative */
+	bool lax; /* not authoritative */
 	enum dhcp_type reply;
 	enum dhcp_drop drop;
 	enum lease_change lease;
@@ -32,8 +32,9 @@ static const struct decide_row {
 		.reply = DHCP_OFFER },
 	{ "3: DISCOVER over a relay elsewhere", { .type = 1, .giaddr = IP4(10, 78, 0, 200) },
 		.drop = DROP_RELAY },
-	{ "3: REQUEST over a relay elsewhere", { .type = 3, .giaddr = IP4(10, 78, 0, 200),
-		.options = OCTETS(US ASK) }, .drop = DROP_RELAY },
+	{ "3: REQUEST over a relay elsewhere",
+		{ .type = 3, .giaddr = IP4(10, 78, 0, 200), .options = OCTETS(US ASK) },
+		.drop = DROP_RELAY },
 	{ "4: DISCOVER of an unknown MAC", { .type = 1 }, UNKNOWN, .drop = DROP_UNKNOWN },
 	{ "4: DISCOVER of a MAC to be ignored", { .type = 1 }, IGNORED, .drop = DROP_IGNORED },
 	{ "5: DISCOVER asking for another address", { .type = 1, .options = OCTETS(ASK_OTHER) },
@@ -43,10 +44,11 @@ static const struct decide_row {
 		.reply = DHCP_ACK, .lease = LEASE_GRANTED },
 	{ "8: SELECTING another server", { .type = 3, .options = OCTETS(THEM ASK) },
 		.drop = DROP_OTHER_SERVER },
-	{ "8: SELECTING another server and another address", { .type = 3,
-		.options = OCTETS(THEM ASK_OTHER) }, .drop = DROP_OTHER_SERVER },
-	{ "8: a server identifier of three octets is not ours", { .type = 3,
-		.options = OCTETS("\x36\x03\x0a\x4d\x00" ASK) }, .drop = DROP_OTHER_SERVER },
+	{ "8: SELECTING another server and another address",
+		{ .type = 3, .options = OCTETS(THEM ASK_OTHER) }, .drop = DROP_OTHER_SERVER },
+	{ "8: a server identifier of three octets is not ours",
+		{ .type = 3, .options = OCTETS("\x36\x03\x0a\x4d\x00" ASK) },
+		.drop = DROP_OTHER_SERVER },
 	{ "9: SELECTING us and another address", { .type = 3, .options = OCTETS(US ASK_OTHER) },
 		.reply = DHCP_NAK },
 	{ "9: the same, not authoritative: we have offered, so we answer",
@@ -57,16 +59,17 @@ static const struct decide_row {
 		.reply = DHCP_ACK, .lease = LEASE_GRANTED },
 	{ "11: INIT-REBOOT with another address", { .type = 3, .options = OCTETS(ASK_OTHER) },
 		.reply = DHCP_NAK },
-	{ "11: INIT-REBOOT with an address of another network", { .type = 3,
-		.options = OCTETS(ASK_FAR) }, .reply = DHCP_NAK },
-	{ "11: INIT-REBOOT with another address over a relay", { .type = 3, .giaddr = IP4(10, 77, 0,
-		200), .options = OCTETS(ASK_OTHER) }, .reply = DHCP_NAK },
+	{ "11: INIT-REBOOT with an address of another network",
+		{ .type = 3, .options = OCTETS(ASK_FAR) }, .reply = DHCP_NAK },
+	{ "11: INIT-REBOOT with another address over a relay",
+		{ .type = 3, .giaddr = IP4(10, 77, 0, 200), .options = OCTETS(ASK_OTHER) },
+		.reply = DHCP_NAK },
 	{ "11: not authoritative, silence", { .type = 3, .options = OCTETS(ASK_OTHER) },
 		.lax = true, .drop = DROP_NOT_AUTHORITATIVE },
 	{ "12: INIT-REBOOT of an unknown MAC", { .type = 3, .options = OCTETS(ASK) }, UNKNOWN,
 		.drop = DROP_UNKNOWN },
-	{ "12: INIT-REBOOT of an unknown MAC, another network", { .type = 3,
-		.options = OCTETS(ASK_FAR) }, UNKNOWN, .drop = DROP_UNKNOWN },
+	{ "12: INIT-REBOOT of an unknown MAC, another network",
+		{ .type = 3, .options = OCTETS(ASK_FAR) }, UNKNOWN, .drop = DROP_UNKNOWN },
 	{ "13: RENEWING", { .type = 3, .ciaddr = PLANNED, .destination_ip = SELF },
 		.reply = DHCP_ACK, .lease = LEASE_GRANTED },
 	{ "14: REBINDING", { .type = 3, .ciaddr = PLANNED }, .reply = DHCP_ACK,
@@ -83,8 +86,8 @@ static const struct decide_row {
 	{ "16: REQUEST for no address", { .type = 3 }, .drop = DROP_NO_ADDRESS },
 	{ "16: REQUEST to us for no address", { .type = 3, .options = OCTETS(US) },
 		.drop = DROP_NO_ADDRESS },
-	{ "16: an address of three octets is none", { .type = 3,
-		.options = OCTETS("\x32\x03\x0a\x4d\x00") }, .drop = DROP_NO_ADDRESS },
+	{ "16: an address of three octets is none",
+		{ .type = 3, .options = OCTETS("\x32\x03\x0a\x4d\x00") }, .drop = DROP_NO_ADDRESS },
 	{ "18: DECLINE", { .type = 4, .options = OCTETS(US ASK) }, .lease = LEASE_DECLINED },
 	{ "18: DECLINE of another address", { .type = 4, .options = OCTETS(US ASK_OTHER) },
 		.drop = DROP_MISMATCH },
@@ -102,10 +105,11 @@ static const struct decide_row {
 		.drop = DROP_MISMATCH },
 	{ "19: RELEASE of no address", { .type = 7, .options = OCTETS(US) },
 		.drop = DROP_MISMATCH },
-	{ "19: RELEASE of no address in ciaddr, but in option 50", { .type = 7,
-		.options = OCTETS(US ASK) }, .drop = DROP_MISMATCH },
-	{ "19: RELEASE to another server", { .type = 7, .ciaddr = PLANNED,
-		.options = OCTETS(THEM) }, .drop = DROP_OTHER_SERVER },
+	{ "19: RELEASE of no address in ciaddr, but in option 50",
+		{ .type = 7, .options = OCTETS(US ASK) }, .drop = DROP_MISMATCH },
+	{ "19: RELEASE to another server",
+		{ .type = 7, .ciaddr = PLANNED, .options = OCTETS(THEM) },
+		.drop = DROP_OTHER_SERVER },
 	{ "19: RELEASE to no server", { .type = 7, .ciaddr = PLANNED }, .drop = DROP_OTHER_SERVER },
 	{ "19: RELEASE of an unknown MAC", { .type = 7, .ciaddr = PLANNED, .options = OCTETS(US) },
 		UNKNOWN, .drop = DROP_UNKNOWN },
@@ -117,8 +121,8 @@ static const struct decide_row {
 		.drop = DROP_UNKNOWN },
 	{ "32: rapid commit is committed at once", { .type = 1, .options = OCTETS("\x50\x00") },
 		.reply = DHCP_ACK, .lease = LEASE_GRANTED },
-	{ "32: an option 80 with content is not the rapid commit", { .type = 1,
-		.options = OCTETS("\x50\x01\x00") }, .reply = DHCP_OFFER },
+	{ "32: an option 80 with content is not the rapid commit",
+		{ .type = 1, .options = OCTETS("\x50\x01\x00") }, .reply = DHCP_OFFER },
 	{ "32: rapid commit of an unknown MAC", { .type = 1, .options = OCTETS("\x50\x00") },
 		UNKNOWN, .drop = DROP_UNKNOWN },
 	{ "38: BOOTP", { .type = 0 }, .reply = DHCP_BOOTP, .lease = LEASE_GRANTED },
@@ -133,8 +137,9 @@ static struct dhcp_verdict decide(const struct request *request, enum who who, b
 	static uint8_t data[MESSAGE_MAX];
 	static struct dhcp_message message;
 	const struct dhcp_policy policy = { .self = self, .authoritative = authoritative };
-	const struct vm *vm = who == KNOWN ? plan_vm(plan, 0) : who == IGNORED ? plan_vm(plan,
-		1) : NULL;
+	const struct vm *vm = who == KNOWN ? plan_vm(plan, 0)
+		: who == IGNORED           ? plan_vm(plan, 1)
+					   : NULL;
 
 	assert_int_equal(dhcp_message_decode(data, request_message(request, data), &message),
 		DROP_NONE);
@@ -197,7 +202,9 @@ static void test_all_combinations(void **state)
 		const enum who who = (enum who)((rest /= 3) % 3);
 		const bool lax = rest / 3;
 		char options[16];
-		struct request request = { .type = type, .ciaddr = ciaddr, .giaddr = giaddr,
+		struct request request = { .type = type,
+			.ciaddr = ciaddr,
+			.giaddr = giaddr,
 			.options = { options, server->len + ask->len } };
 		struct dhcp_verdict verdict;
 
@@ -260,7 +267,7 @@ int main(void)
 	int failed;
 
 	plan = plan_of("02:00:00:00:00:01,vm-001,10.77.0.11\n"
-		"02:00:00:00:00:03,vm-003,10.77.0.13,ignore\n");
+		       "02:00:00:00:00:03,vm-003,10.77.0.13,ignore\n");
 	SUITE_ROWS(&suite, test_decide, decide_rows);
 	suite_add(&suite, "35: secs, hops and flags have no part in it", test_no_effect, NULL);
 	suite_add(&suite, "the rules that hold for all combinations", test_all_combinations, NULL);

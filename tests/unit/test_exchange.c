@@ -8,24 +8,23 @@
 
 #include "dhcpd/exchange.h"
 
-#define PLANNED IP4(10, 77, 0, 11)
-#define OTHER   IP4(10, 77, 0, 99)
-#define RELAY   IP4(10, 77, 0, 200)
-#define MAC_1   "02:00:00:00:00:01"
-#define MAC_45M "02:00:00:00:00:04"
-#define MAC_INF "02:00:00:00:00:05"
+#define PLANNED    IP4(10, 77, 0, 11)
+#define OTHER      IP4(10, 77, 0, 99)
+#define RELAY      IP4(10, 77, 0, 200)
+#define MAC_1      "02:00:00:00:00:01"
+#define MAC_45M    "02:00:00:00:00:04"
+#define MAC_INF    "02:00:00:00:00:05"
 #define ROUTER_MAC "02:00:00:00:00:aa" /* of the relay, or of a router */
-#define US      "\x36\x04\x0a\x4d\x00\x01"
-#define THEM    "\x36\x04\x0a\x4d\x00\xfe"
-#define ASK     "\x32\x04\x0a\x4d\x00\x0b" /* option 50, the planned address */
-#define ASK_OTHER "\x32\x04\x0a\x4d\x00\x63"
+#define US         "\x36\x04\x0a\x4d\x00\x01"
+#define THEM       "\x36\x04\x0a\x4d\x00\xfe"
+#define ASK        "\x32\x04\x0a\x4d\x00\x0b" /* option 50, the planned address */
+#define ASK_OTHER  "\x32\x04\x0a\x4d\x00\x63"
 
-static const char plan_text[] =
-	MAC_1 ",vm-001,10.77.0.11\n"
-	"02:00:00:00:00:02,vm-002,10.77.0.12\n"
-	"02:00:00:00:00:03,vm-003,10.77.0.13,ignore\n"
-	MAC_45M ",vm-004,10.77.0.14,45m\n"
-	MAC_INF ",vm-005,10.77.0.15,infinite\n";
+static const char plan_text[] = MAC_1 ",vm-001,10.77.0.11\n"
+				      "02:00:00:00:00:02,vm-002,10.77.0.12\n"
+				      "02:00:00:00:00:03,vm-003,10.77.0.13,ignore\n" MAC_45M
+				      ",vm-004,10.77.0.14,45m\n" MAC_INF
+				      ",vm-005,10.77.0.15,infinite\n";
 
 static const struct mac our_mac = { { 0x02, 0, 0, 0, 0, 0xfe } };
 
@@ -46,15 +45,17 @@ static struct fixture *fixture_new(const char *dhcp)
 	char *text;
 
 	assert_true(asprintf(&text, "[dhcp]\n%s",
-		dhcp ? dhcp : "dns = 10.77.0.2, 10.77.0.3\ndomain = local\n") > 0);
+			    dhcp ? dhcp : "dns = 10.77.0.2, 10.77.0.3\ndomain = local\n") > 0);
 	fixture->config = config_of(text);
 	fixture->plan = plan_of(plan_text);
 	fixture->server = (struct dhcp_server){
 		.policy = { .self = self, .authoritative = fixture->config->dhcp.authoritative },
-		.mac = our_mac, .plan = fixture->plan,
+		.mac = our_mac,
+		.plan = fixture->plan,
 		.options = option_catalog_new(fixture->config, &self),
 		.client_id_echo = fixture->config->dhcp.client_id_echo,
-		.verify_source = fixture->config->dhcp.verify_source };
+		.verify_source = fixture->config->dhcp.verify_source
+	};
 	free(text);
 	return fixture;
 }
@@ -81,10 +82,10 @@ static void assert_common(const struct request *request, const uint8_t *sent,
 	assert_int_equal(reply->message[0], 2);
 	assert_int_equal(reply->message[1], 1);
 	assert_int_equal(reply->message[2], 6);
-	assert_int_equal(reply->message[3], 0);                   /* hops */
-	assert_memory_equal(reply->message + 4, message + 4, 4);  /* xid */
-	assert_int_equal(get16(reply->message + 8), 0);           /* secs */
-	assert_memory_equal(reply->message + 24, message + 24, 4); /* giaddr */
+	assert_int_equal(reply->message[3], 0);                     /* hops */
+	assert_memory_equal(reply->message + 4, message + 4, 4);    /* xid */
+	assert_int_equal(get16(reply->message + 8), 0);             /* secs */
+	assert_memory_equal(reply->message + 24, message + 24, 4);  /* giaddr */
 	assert_memory_equal(reply->message + 28, message + 28, 16); /* chaddr */
 	if (request->type) {
 		assert_int_equal(reply->option[0].code, 53);
@@ -148,8 +149,7 @@ static const char *codes(const struct reply *reply, bool all)
 		if (reply->option[i].area != area) {
 			area = reply->option[i].area;
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
-				len ? " " : "",
-				area == AREA_FILE ? "file:" : "sname:");
+				len ? " " : "", area == AREA_FILE ? "file:" : "sname:");
 		}
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%u", len ? " " : "",
 			reply->option[i].code);
@@ -168,8 +168,8 @@ struct value {
 static const struct exchange_row {
 	const char *sentence;
 	struct request request;
-	const char *dhcp;         /* lines of [dhcp] */
-	enum dhcp_type reply;     /* DHCP_NONE: silence */
+	const char *dhcp;     /* lines of [dhcp] */
+	enum dhcp_type reply; /* DHCP_NONE: silence */
 	enum dhcp_drop drop;
 	/* addressing; 0 or NULL: as to a client without one: its MAC, planned address, 68 */
 	const char *to_mac;
@@ -177,33 +177,35 @@ static const struct exchange_row {
 	uint16_t port;
 	/* header */
 	uint16_t flags;
-	uint32_t ciaddr, yiaddr;  /* yiaddr 0: the planned address */
+	uint32_t ciaddr, yiaddr; /* yiaddr 0: the planned address */
 	bool no_yiaddr;
 	/* options */
-	const char *codes;        /* all but the core's (51-54, 56, 58, 59, 61, 80, 82), in order */
+	const char *codes; /* all but the core's (51-54, 56, 58, 59, 61, 80, 82), in order */
 	struct value value[6];
 } exchange_rows[] = {
 	/* 1-3: where a reply goes */
 	{ "1: an OFFER goes to the client's MAC and its new address", { .type = 1 },
-		.reply = DHCP_OFFER, .value = { { 51, .octets = OCTETS("\0\0\x0e\x10") },
-		{ 54, .octets = OCTETS("\x0a\x4d\x00\x01") }, { 1,
-		.octets = OCTETS("\xff\xff\xff\x00") } } },
+		.reply = DHCP_OFFER,
+		.value = { { 51, .octets = OCTETS("\0\0\x0e\x10") },
+			{ 54, .octets = OCTETS("\x0a\x4d\x00\x01") },
+			{ 1, .octets = OCTETS("\xff\xff\xff\x00") } } },
 	{ "1: an OFFER without a PRL has what the client needs", { .type = 1 }, .reply = DHCP_OFFER,
 		.value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x01") },
-		{ 6, .octets = OCTETS("\x0a\x4d\x00\x02\x0a\x4d\x00\x03") }, { 12,
-		.octets = OCTETS("vm-001") }, { 15, .octets = OCTETS("local") }, { 28,
-		.octets = OCTETS("\x0a\x4d\x00\xff") } } },
+			{ 6, .octets = OCTETS("\x0a\x4d\x00\x02\x0a\x4d\x00\x03") },
+			{ 12, .octets = OCTETS("vm-001") }, { 15, .octets = OCTETS("local") },
+			{ 28, .octets = OCTETS("\x0a\x4d\x00\xff") } } },
 	{ "2: with the B flag it is broadcast", { .type = 1, .flags = 0x8000 }, .reply = DHCP_OFFER,
 		.to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX, .flags = 0x8000 },
 	{ "2: an ACK too", { .type = 3, .flags = 0x8000, .options = OCTETS(US ASK) },
 		.reply = DHCP_ACK, .to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX,
 		.flags = 0x8000 },
-	{ "3: over a relay it goes to the relay's port 67", { .type = 1, .giaddr = RELAY,
-		.source = ROUTER_MAC }, .reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY,
-		.port = 67 },
-	{ "3: over a relay the flags are kept", { .type = 1, .giaddr = RELAY, .source = ROUTER_MAC,
-		.flags = 0x8000 }, .reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY,
-		.port = 67, .flags = 0x8000 },
+	{ "3: over a relay it goes to the relay's port 67",
+		{ .type = 1, .giaddr = RELAY, .source = ROUTER_MAC }, .reply = DHCP_OFFER,
+		.to_mac = ROUTER_MAC, .to = RELAY, .port = 67 },
+	{ "3: over a relay the flags are kept",
+		{ .type = 1, .giaddr = RELAY, .source = ROUTER_MAC, .flags = 0x8000 },
+		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67,
+		.flags = 0x8000 },
 	{ "3: a relay elsewhere", { .type = 1, .giaddr = IP4(10, 78, 0, 1), .source = ROUTER_MAC },
 		.drop = DROP_RELAY },
 	{ "4: an unknown MAC", { .type = 1, .mac = "02:00:00:00:00:99" }, .drop = DROP_UNKNOWN },
@@ -220,19 +222,21 @@ static const struct exchange_row {
 	{ "8: SELECTING another server", { .type = 3, .options = OCTETS(THEM ASK) },
 		.drop = DROP_OTHER_SERVER },
 	{ "10: INIT-REBOOT", { .type = 3, .options = OCTETS(ASK) }, .reply = DHCP_ACK },
-	{ "12: INIT-REBOOT of an unknown MAC", { .type = 3, .mac = "02:00:00:00:00:99",
-		.options = OCTETS(ASK) }, .drop = DROP_UNKNOWN },
-	{ "13: RENEWING is answered at ciaddr", { .type = 3, .ciaddr = PLANNED,
-		.source_ip = PLANNED, .destination_ip = SELF }, .reply = DHCP_ACK,
-		.ciaddr = PLANNED },
+	{ "12: INIT-REBOOT of an unknown MAC",
+		{ .type = 3, .mac = "02:00:00:00:00:99", .options = OCTETS(ASK) },
+		.drop = DROP_UNKNOWN },
+	{ "13: RENEWING is answered at ciaddr",
+		{ .type = 3, .ciaddr = PLANNED, .source_ip = PLANNED, .destination_ip = SELF },
+		.reply = DHCP_ACK, .ciaddr = PLANNED },
 	{ "14: REBINDING too", { .type = 3, .ciaddr = PLANNED, .source_ip = PLANNED },
 		.reply = DHCP_ACK, .ciaddr = PLANNED },
-	{ "14: REBINDING with the B flag: ciaddr comes first (RFC 2131 4.1)", { .type = 3,
-		.ciaddr = PLANNED, .source_ip = PLANNED, .flags = 0x8000 }, .reply = DHCP_ACK,
-		.ciaddr = PLANNED, .flags = 0x8000 },
-	{ "14: REBINDING over a relay", { .type = 3, .ciaddr = PLANNED, .giaddr = RELAY,
-		.source = ROUTER_MAC }, .reply = DHCP_ACK, .to_mac = ROUTER_MAC, .to = RELAY,
-		.port = 67, .ciaddr = PLANNED },
+	{ "14: REBINDING with the B flag: ciaddr comes first (RFC 2131 4.1)",
+		{ .type = 3, .ciaddr = PLANNED, .source_ip = PLANNED, .flags = 0x8000 },
+		.reply = DHCP_ACK, .ciaddr = PLANNED, .flags = 0x8000 },
+	{ "14: REBINDING over a relay",
+		{ .type = 3, .ciaddr = PLANNED, .giaddr = RELAY, .source = ROUTER_MAC },
+		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67,
+		.ciaddr = PLANNED },
 	{ "16: REQUEST for no address", { .type = 3 }, .drop = DROP_NO_ADDRESS },
 	/* 9, 11, 15, 17: the NAK */
 	{ "9: SELECTING another address", { .type = 3, .options = OCTETS(US ASK_OTHER) },
@@ -241,22 +245,29 @@ static const struct exchange_row {
 	{ "11: INIT-REBOOT with another address: broadcast, though the B flag is not set",
 		{ .type = 3, .options = OCTETS(ASK_OTHER) }, .reply = DHCP_NAK,
 		.to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX, .no_yiaddr = true, .codes = "" },
-	{ "15: RENEWING another address: broadcast, and ciaddr is 0", { .type = 3, .ciaddr = OTHER,
-		.source_ip = OTHER, .destination_ip = SELF }, .reply = DHCP_NAK,
-		.to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX, .no_yiaddr = true, .codes = "" },
-	{ "17: a NAK says why, and no lease", { .type = 3, .options = OCTETS(ASK_OTHER
-		"\x37\x04\x01\x03\x06\x0f") }, .reply = DHCP_NAK, .to_mac = "ff:ff:ff:ff:ff:ff",
-		.to = UINT32_MAX, .no_yiaddr = true, .codes = "", .value = { { 51, true },
-		{ 58, true }, { 59, true }, { 1, true } } },
-	{ "17: a NAK over a relay sets the B flag", { .type = 3, .giaddr = RELAY,
-		.source = ROUTER_MAC, .options = OCTETS(ASK_OTHER) }, .reply = DHCP_NAK,
-		.to_mac = ROUTER_MAC, .to = RELAY, .port = 67, .flags = 0x8000, .no_yiaddr = true,
-		.codes = "" },
-	{ "17: a NAK has the client identifier and option 82", { .type = 3,
-		.options = OCTETS(ASK_OTHER "\x52\x03\x01\x01" "a\x3d\x03\x00zz") },
+	{ "15: RENEWING another address: broadcast, and ciaddr is 0",
+		{ .type = 3, .ciaddr = OTHER, .source_ip = OTHER, .destination_ip = SELF },
 		.reply = DHCP_NAK, .to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX,
-		.no_yiaddr = true, .codes = "", .value = { { 61, .octets = OCTETS("\x00zz") },
-		{ 82, .octets = OCTETS("\x01\x01" "a") } } },
+		.no_yiaddr = true, .codes = "" },
+	{ "17: a NAK says why, and no lease",
+		{ .type = 3, .options = OCTETS(ASK_OTHER "\x37\x04\x01\x03\x06\x0f") },
+		.reply = DHCP_NAK, .to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX,
+		.no_yiaddr = true, .codes = "",
+		.value = { { 51, true }, { 58, true }, { 59, true }, { 1, true } } },
+	{ "17: a NAK over a relay sets the B flag",
+		{ .type = 3, .giaddr = RELAY, .source = ROUTER_MAC, .options = OCTETS(ASK_OTHER) },
+		.reply = DHCP_NAK, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67, .flags = 0x8000,
+		.no_yiaddr = true, .codes = "" },
+	{ "17: a NAK has the client identifier and option 82",
+		{ .type = 3,
+			.options = OCTETS(ASK_OTHER "\x52\x03\x01\x01"
+						    "a\x3d\x03\x00zz") },
+		.reply = DHCP_NAK, .to_mac = "ff:ff:ff:ff:ff:ff", .to = UINT32_MAX,
+		.no_yiaddr = true, .codes = "",
+		.value = { { 61, .octets = OCTETS("\x00zz") },
+			{ 82,
+				.octets = OCTETS("\x01\x01"
+						 "a") } } },
 	{ "17: a NAK names no next server", { .type = 3, .options = OCTETS(ASK_OTHER) },
 		"next-server = 10.77.0.9\nboot-file = x\n", DHCP_NAK, .to_mac = "ff:ff:ff:ff:ff:ff",
 		.to = UINT32_MAX, .no_yiaddr = true, .codes = "" },
@@ -264,35 +275,50 @@ static const struct exchange_row {
 		"authoritative = no\n", .drop = DROP_NOT_AUTHORITATIVE },
 	/* 18-20 */
 	{ "18: DECLINE is not answered", { .type = 4, .options = OCTETS(US ASK) } },
-	{ "19: RELEASE is not answered", { .type = 7, .ciaddr = PLANNED, .source_ip = PLANNED,
-		.destination_ip = SELF, .options = OCTETS(US) } },
-	{ "20: INFORM: no address, no lease, and to ciaddr", { .type = 8, .ciaddr = PLANNED,
-		.source_ip = PLANNED }, .reply = DHCP_ACK, .ciaddr = PLANNED, .no_yiaddr = true,
+	{ "19: RELEASE is not answered",
+		{ .type = 7,
+			.ciaddr = PLANNED,
+			.source_ip = PLANNED,
+			.destination_ip = SELF,
+			.options = OCTETS(US) } },
+	{ "20: INFORM: no address, no lease, and to ciaddr",
+		{ .type = 8, .ciaddr = PLANNED, .source_ip = PLANNED }, .reply = DHCP_ACK,
+		.ciaddr = PLANNED, .no_yiaddr = true,
 		.value = { { 51, true }, { 58, true }, { 59, true },
-		{ 15, .octets = OCTETS("local") } } },
-	{ "20: INFORM: the PRL is honoured", { .type = 8, .ciaddr = PLANNED, .source_ip = PLANNED,
-		.options = OCTETS("\x37\x03\x01\x0f\x06") }, .reply = DHCP_ACK, .ciaddr = PLANNED,
-		.no_yiaddr = true, .codes = "1 15 6" },
-	{ "20: INFORM: the lease time is not granted though asked for", { .type = 8,
-		.ciaddr = PLANNED, .source_ip = PLANNED,
-		.options = OCTETS("\x33\x04\x00\x00\x01\x00\x37\x04\x01\x33\x3a\x3b") },
-		.reply = DHCP_ACK, .ciaddr = PLANNED, .no_yiaddr = true, .value = { { 51, true },
-		{ 58, true }, { 59, true } } },
-	{ "20: INFORM from an address that it chose itself", { .type = 8, .ciaddr = OTHER,
-		.source_ip = OTHER }, .reply = DHCP_ACK, .to = OTHER, .ciaddr = OTHER,
-		.no_yiaddr = true },
-	{ "20: INFORM over a router: back over it", { .type = 8, .ciaddr = PLANNED,
-		.source_ip = PLANNED, .source = ROUTER_MAC, .destination_ip = SELF },
+			{ 15, .octets = OCTETS("local") } } },
+	{ "20: INFORM: the PRL is honoured",
+		{ .type = 8,
+			.ciaddr = PLANNED,
+			.source_ip = PLANNED,
+			.options = OCTETS("\x37\x03\x01\x0f\x06") },
+		.reply = DHCP_ACK, .ciaddr = PLANNED, .no_yiaddr = true, .codes = "1 15 6" },
+	{ "20: INFORM: the lease time is not granted though asked for",
+		{ .type = 8,
+			.ciaddr = PLANNED,
+			.source_ip = PLANNED,
+			.options = OCTETS("\x33\x04\x00\x00\x01\x00\x37\x04\x01\x33\x3a\x3b") },
+		.reply = DHCP_ACK, .ciaddr = PLANNED, .no_yiaddr = true,
+		.value = { { 51, true }, { 58, true }, { 59, true } } },
+	{ "20: INFORM from an address that it chose itself",
+		{ .type = 8, .ciaddr = OTHER, .source_ip = OTHER }, .reply = DHCP_ACK, .to = OTHER,
+		.ciaddr = OTHER, .no_yiaddr = true },
+	{ "20: INFORM over a router: back over it",
+		{ .type = 8,
+			.ciaddr = PLANNED,
+			.source_ip = PLANNED,
+			.source = ROUTER_MAC,
+			.destination_ip = SELF },
 		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .ciaddr = PLANNED, .no_yiaddr = true },
 	/* 21, 22: lease times; 0x0e10 is one hour, T1 0x0708, T2 0x0c4e */
 	{ "21: no time asked for: the configured one", { .type = 1 }, .reply = DHCP_OFFER,
 		.value = { { 51, .octets = OCTETS("\0\0\x0e\x10") },
-		{ 58, .octets = OCTETS("\0\0\x07\x08") }, { 59,
-		.octets = OCTETS("\0\0\x0c\x4e") } } },
+			{ 58, .octets = OCTETS("\0\0\x07\x08") },
+			{ 59, .octets = OCTETS("\0\0\x0c\x4e") } } },
 	{ "21: a shorter time is granted", { .type = 1, .options = OCTETS("\x33\x04\0\0\x03\xe8") },
-		.reply = DHCP_OFFER, .value = { { 51, .octets = OCTETS("\0\0\x03\xe8") },
-		{ 58, .octets = OCTETS("\0\0\x01\xf4") }, { 59,
-		.octets = OCTETS("\0\0\x03\x6b") } } },
+		.reply = DHCP_OFFER,
+		.value = { { 51, .octets = OCTETS("\0\0\x03\xe8") },
+			{ 58, .octets = OCTETS("\0\0\x01\xf4") },
+			{ 59, .octets = OCTETS("\0\0\x03\x6b") } } },
 	{ "21: and so in the ACK", { .type = 3, .options = OCTETS(US ASK "\x33\x04\0\0\x03\xe8") },
 		.reply = DHCP_ACK, .value = { { 51, .octets = OCTETS("\0\0\x03\xe8") } } },
 	{ "21: 0 is lifted to the least", { .type = 1, .options = OCTETS("\x33\x04\0\0\0\0") },
@@ -301,129 +327,149 @@ static const struct exchange_row {
 		.reply = DHCP_OFFER, .value = { { 51, .octets = OCTETS("\0\0\0\x78") } } },
 	{ "21: more than the most", { .type = 1, .options = OCTETS("\x33\x04\0\0\xff\xff") },
 		.reply = DHCP_OFFER, .value = { { 51, .octets = OCTETS("\0\0\x0e\x10") } } },
-	{ "21: infinite where the most is not", { .type = 1,
-		.options = OCTETS("\x33\x04\xff\xff\xff\xff") }, .reply = DHCP_OFFER,
+	{ "21: infinite where the most is not",
+		{ .type = 1, .options = OCTETS("\x33\x04\xff\xff\xff\xff") }, .reply = DHCP_OFFER,
 		.value = { { 51, .octets = OCTETS("\0\0\x0e\x10") } } },
 	{ "21: three octets are no time", { .type = 1, .options = OCTETS("\x33\x03\0\0\x64") },
 		.reply = DHCP_OFFER, .value = { { 51, .octets = OCTETS("\0\0\x0e\x10") } } },
-	{ "21: the least is not above what is configured", { .type = 1,
-		.options = OCTETS("\x33\x04\0\0\0\0") }, "lease-time = 60\n", DHCP_OFFER,
-		.value = { { 51, .octets = OCTETS("\0\0\0\x3c") } } },
+	{ "21: the least is not above what is configured",
+		{ .type = 1, .options = OCTETS("\x33\x04\0\0\0\0") }, "lease-time = 60\n",
+		DHCP_OFFER, .value = { { 51, .octets = OCTETS("\0\0\0\x3c") } } },
 	{ "21: the plan's time for the VM", { .type = 1, .mac = MAC_45M }, .reply = DHCP_OFFER,
-		.yiaddr = IP4(10, 77, 0, 14), .value = { { 51,
-		.octets = OCTETS("\0\0\x0a\x8c") } } },
+		.yiaddr = IP4(10, 77, 0, 14),
+		.value = { { 51, .octets = OCTETS("\0\0\x0a\x8c") } } },
 	{ "22: infinite has no T1 and T2", { .type = 1, .mac = MAC_INF }, .reply = DHCP_OFFER,
-		.yiaddr = IP4(10, 77, 0, 15), .value = { { 51,
-		.octets = OCTETS("\xff\xff\xff\xff") }, { 58, true }, { 59, true } } },
-	{ "22: infinite is the most, a shorter time is granted", { .type = 1, .mac = MAC_INF,
-		.options = OCTETS("\x33\x04\0\0\x03\xe8") }, .reply = DHCP_OFFER, .yiaddr = IP4(10,
-		77, 0, 15), .value = { { 51, .octets = OCTETS("\0\0\x03\xe8") } } },
+		.yiaddr = IP4(10, 77, 0, 15),
+		.value = { { 51, .octets = OCTETS("\xff\xff\xff\xff") }, { 58, true },
+			{ 59, true } } },
+	{ "22: infinite is the most, a shorter time is granted",
+		{ .type = 1, .mac = MAC_INF, .options = OCTETS("\x33\x04\0\0\x03\xe8") },
+		.reply = DHCP_OFFER, .yiaddr = IP4(10, 77, 0, 15),
+		.value = { { 51, .octets = OCTETS("\0\0\x03\xe8") } } },
 	{ "22: T1 and T2 of 200 days do not wrap round", { .type = 1 }, "lease-time = 200d\n",
-		DHCP_OFFER, .value = { { 51, .octets = OCTETS("\x01\x07\xac\x00") },
-		{ 58, .octets = OCTETS("\x00\x83\xd6\x00") }, { 59,
-		.octets = OCTETS("\x00\xe6\xb6\x80") } } },
+		DHCP_OFFER,
+		.value = { { 51, .octets = OCTETS("\x01\x07\xac\x00") },
+			{ 58, .octets = OCTETS("\x00\x83\xd6\x00") },
+			{ 59, .octets = OCTETS("\x00\xe6\xb6\x80") } } },
 	{ "22: T1 and T2 of the longest finite time do not wrap round", { .type = 1 },
-		"lease-time = 4294967294\n", DHCP_OFFER, .value = { { 58,
-		.octets = OCTETS("\x7f\xff\xff\xff") }, { 59,
-		.octets = OCTETS("\xdf\xff\xff\xfe") } } },
+		"lease-time = 4294967294\n", DHCP_OFFER,
+		.value = { { 58, .octets = OCTETS("\x7f\xff\xff\xff") },
+			{ 59, .octets = OCTETS("\xdf\xff\xff\xfe") } } },
 	/* 23, 30: echoes */
-	{ "23: the client identifier as it came", { .type = 1,
-		.options = OCTETS("\x3d\x07\x01\x02\0\0\0\0\x01") }, .reply = DHCP_OFFER,
+	{ "23: the client identifier as it came",
+		{ .type = 1, .options = OCTETS("\x3d\x07\x01\x02\0\0\0\0\x01") },
+		.reply = DHCP_OFFER,
 		.value = { { 61, .octets = OCTETS("\x01\x02\0\0\0\0\x01") } } },
-	{ "23: in the ACK too", { .type = 3, .options = OCTETS(US ASK
-		"\x3d\x07\x01\x02\0\0\0\0\x01") }, .reply = DHCP_ACK, .value = { { 61,
-		.octets = OCTETS("\x01\x02\0\0\0\0\x01") } } },
+	{ "23: in the ACK too",
+		{ .type = 3, .options = OCTETS(US ASK "\x3d\x07\x01\x02\0\0\0\0\x01") },
+		.reply = DHCP_ACK, .value = { { 61, .octets = OCTETS("\x01\x02\0\0\0\0\x01") } } },
 	{ "23: of two octets", { .type = 1, .options = OCTETS("\x3d\x02\x00x") },
 		.reply = DHCP_OFFER, .value = { { 61, .octets = OCTETS("\x00x") } } },
 	{ "23: none came, none goes", { .type = 1 }, .reply = DHCP_OFFER,
 		.value = { { 61, true } } },
 	{ "23: the off switch", { .type = 1, .options = OCTETS("\x3d\x02\x00x") },
 		"client-id-echo = no\n", DHCP_OFFER, .value = { { 61, true } } },
-	{ "24: another client's identifier changes nothing", { .type = 1,
-		.mac = "02:00:00:00:00:02", .options = OCTETS("\x3d\x07\x01\x02\0\0\0\0\x01") },
-		.reply = DHCP_OFFER, .yiaddr = IP4(10, 77, 0, 12), .value = { { 61,
-		.octets = OCTETS("\x01\x02\0\0\0\0\x01") } } },
-	{ "30: option 82 as it came, last", { .type = 1, .giaddr = RELAY, .source = ROUTER_MAC,
-		.options = OCTETS("\x52\x06\x01\x04\x00\x01\xff\x00\x3d\x02\x00x") },
-		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67, .value = { { 82,
-		.octets = OCTETS("\x01\x04\x00\x01\xff\x00") }, { 61,
-		.octets = OCTETS("\x00x") } } },
-	{ "30: in the ACK too", { .type = 3, .giaddr = RELAY, .source = ROUTER_MAC,
-		.options = OCTETS(US ASK "\x52\x03\x01\x01x") }, .reply = DHCP_ACK,
-		.to_mac = ROUTER_MAC, .to = RELAY, .port = 67, .value = { { 82,
-		.octets = OCTETS("\x01\x01x") } } },
+	{ "24: another client's identifier changes nothing",
+		{ .type = 1,
+			.mac = "02:00:00:00:00:02",
+			.options = OCTETS("\x3d\x07\x01\x02\0\0\0\0\x01") },
+		.reply = DHCP_OFFER, .yiaddr = IP4(10, 77, 0, 12),
+		.value = { { 61, .octets = OCTETS("\x01\x02\0\0\0\0\x01") } } },
+	{ "30: option 82 as it came, last",
+		{ .type = 1,
+			.giaddr = RELAY,
+			.source = ROUTER_MAC,
+			.options = OCTETS("\x52\x06\x01\x04\x00\x01\xff\x00\x3d\x02\x00x") },
+		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67,
+		.value = { { 82, .octets = OCTETS("\x01\x04\x00\x01\xff\x00") },
+			{ 61, .octets = OCTETS("\x00x") } } },
+	{ "30: in the ACK too",
+		{ .type = 3,
+			.giaddr = RELAY,
+			.source = ROUTER_MAC,
+			.options = OCTETS(US ASK "\x52\x03\x01\x01x") },
+		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67,
+		.value = { { 82, .octets = OCTETS("\x01\x01x") } } },
 	{ "30: none came, none goes", { .type = 1, .giaddr = RELAY, .source = ROUTER_MAC },
-		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67, .value = { { 82,
-		true } } },
+		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67,
+		.value = { { 82, true } } },
 	/* 26: the parameter request list */
-	{ "26: in the client's order", { .type = 1,
-		.options = OCTETS("\x37\x05\x01\x0f\x1c\x06\x0c") }, .reply = DHCP_OFFER,
-		.codes = "1 15 28 6 12" },
-	{ "26: in the client's order, 1 in the middle", { .type = 1,
-		.options = OCTETS("\x37\x04\x0f\x01\x03\x06") }, .reply = DHCP_OFFER,
+	{ "26: in the client's order",
+		{ .type = 1, .options = OCTETS("\x37\x05\x01\x0f\x1c\x06\x0c") },
+		.reply = DHCP_OFFER, .codes = "1 15 28 6 12" },
+	{ "26: in the client's order, 1 in the middle",
+		{ .type = 1, .options = OCTETS("\x37\x04\x0f\x01\x03\x06") }, .reply = DHCP_OFFER,
 		.codes = "15 1 3 6" },
-	{ "26: 1 before 3, whatever the order", { .type = 1,
-		.options = OCTETS("\x37\x02\x03\x01") }, .reply = DHCP_OFFER, .codes = "1 3" },
+	{ "26: 1 before 3, whatever the order",
+		{ .type = 1, .options = OCTETS("\x37\x02\x03\x01") }, .reply = DHCP_OFFER,
+		.codes = "1 3" },
 	{ "26: each once", { .type = 1, .options = OCTETS("\x37\x06\x01\x06\x06\x03\x01\x06") },
 		.reply = DHCP_OFFER, .codes = "1 6 3" },
-	{ "26: what is not configured is left out", { .type = 1,
-		.options = OCTETS("\x37\x05\x01\x2a\x1a\xf9\x06") }, .reply = DHCP_OFFER,
+	{ "26: what is not configured is left out",
+		{ .type = 1, .options = OCTETS("\x37\x05\x01\x2a\x1a\xf9\x06") },
+		.reply = DHCP_OFFER, .codes = "1 6" },
+	{ "26: what is not asked for is left out",
+		{ .type = 1, .options = OCTETS("\x37\x02\x01\x06") }, .reply = DHCP_OFFER,
+		.codes = "1 6", .value = { { 15, true }, { 12, true }, { 3, true } } },
+	{ "26: what only the server decides is not doubled",
+		{ .type = 1, .options = OCTETS("\x37\x09\x33\x36\x35\x3a\x3b\x3d\x52\x34\x01") },
+		.reply = DHCP_OFFER, .codes = "1",
+		.value = { { 51, .octets = OCTETS("\0\0\x0e\x10") }, { 61, true }, { 82, true },
+			{ 52, true } } },
+	{ "26: PAD and END in the list",
+		{ .type = 1, .options = OCTETS("\x37\x04\x00\x01\xff\x06") }, .reply = DHCP_OFFER,
 		.codes = "1 6" },
-	{ "26: what is not asked for is left out", { .type = 1,
-		.options = OCTETS("\x37\x02\x01\x06") }, .reply = DHCP_OFFER, .codes = "1 6",
-		.value = { { 15, true }, { 12, true }, { 3, true } } },
-	{ "26: what only the server decides is not doubled", { .type = 1,
-		.options = OCTETS("\x37\x09\x33\x36\x35\x3a\x3b\x3d\x52\x34\x01") },
-		.reply = DHCP_OFFER, .codes = "1", .value = { { 51,
-		.octets = OCTETS("\0\0\x0e\x10") }, { 61, true }, { 82, true }, { 52, true } } },
-	{ "26: PAD and END in the list", { .type = 1,
-		.options = OCTETS("\x37\x04\x00\x01\xff\x06") }, .reply = DHCP_OFFER,
-		.codes = "1 6" },
-	{ "26: the list in two parts (RFC 3396)", { .type = 1,
-		.options = OCTETS("\x37\x02\x01\x0f\x0c\x01x\x37\x01\x06") }, .reply = DHCP_OFFER,
-		.codes = "1 15 6" },
-	{ "26: option N of the configuration", { .type = 1,
-		.options = OCTETS("\x37\x03\x01\x2b\xe0") },
+	{ "26: the list in two parts (RFC 3396)",
+		{ .type = 1, .options = OCTETS("\x37\x02\x01\x0f\x0c\x01x\x37\x01\x06") },
+		.reply = DHCP_OFFER, .codes = "1 15 6" },
+	{ "26: option N of the configuration",
+		{ .type = 1, .options = OCTETS("\x37\x03\x01\x2b\xe0") },
 		"option.43 = hex:0102\noption.224 = text:x\n", DHCP_OFFER, .codes = "1 43 224",
 		.value = { { 43, .octets = OCTETS("\x01\x02") }, { 224, .octets = OCTETS("x") } } },
-	{ "12: the name is the plan's, not the client's", { .type = 1, .options = OCTETS("\x0c\x04"
-		"evil\x37\x02\x01\x0c") }, .reply = DHCP_OFFER, .codes = "1 12", .value = { { 12,
-		.octets = OCTETS("vm-001") } } },
+	{ "12: the name is the plan's, not the client's",
+		{ .type = 1,
+			.options = OCTETS("\x0c\x04"
+					  "evil\x37\x02\x01\x0c") },
+		.reply = DHCP_OFFER, .codes = "1 12",
+		.value = { { 12, .octets = OCTETS("vm-001") } } },
 	/* 31: classless routes; 10.0.0.0/8 10.77.0.9, and the default route by the bridge */
-	{ "31: 121 asked for: it, with the default route, and not 3", { .type = 1,
-		.options = OCTETS("\x37\x03\x01\x03\x79") },
+	{ "31: 121 asked for: it, with the default route, and not 3",
+		{ .type = 1, .options = OCTETS("\x37\x03\x01\x03\x79") },
 		"static-routes = 10.0.0.0/8 10.77.0.9\n", DHCP_OFFER, .codes = "1 121",
 		.value = { { 121,
-		.octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x01") } } },
-	{ "31: 121 asked for: not 33 either", { .type = 1,
-		.options = OCTETS("\x37\x04\x21\x79\x01\x03") },
+			.octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x01") } } },
+	{ "31: 121 asked for: not 33 either",
+		{ .type = 1, .options = OCTETS("\x37\x04\x21\x79\x01\x03") },
 		"static-routes = 10.0.0.0/8 10.77.0.9\noption.33 = ip:10.0.0.1, 10.77.0.9\n",
 		DHCP_OFFER, .value = { { 33, true }, { 3, true } } },
 	{ "31: 121 not asked for: 3", { .type = 1, .options = OCTETS("\x37\x02\x01\x03") },
 		"static-routes = 10.0.0.0/8 10.77.0.9\n", DHCP_OFFER, .codes = "1 3",
 		.value = { { 121, true } } },
-	{ "31: 121 asked for, not configured: 3", { .type = 1,
-		.options = OCTETS("\x37\x03\x01\x79\x03") }, .reply = DHCP_OFFER, .codes = "1 3" },
-	{ "31: its own default route is not doubled", { .type = 1,
-		.options = OCTETS("\x37\x01\x79") }, "static-routes = 0.0.0.0/0 10.77.0.9\n",
-		DHCP_OFFER, .value = { { 121, .octets = OCTETS("\x00\x0a\x4d\x00\x09") } } },
-	{ "31: without a router there is no default route", { .type = 1,
-		.options = OCTETS("\x37\x01\x79") },
-		"router =\nstatic-routes = 10.1.2.0/23 10.77.0.9\n", DHCP_OFFER, .value = { { 121,
-		.octets = OCTETS("\x17\x0a\x01\x02\x0a\x4d\x00\x09") } } },
+	{ "31: 121 asked for, not configured: 3",
+		{ .type = 1, .options = OCTETS("\x37\x03\x01\x79\x03") }, .reply = DHCP_OFFER,
+		.codes = "1 3" },
+	{ "31: its own default route is not doubled",
+		{ .type = 1, .options = OCTETS("\x37\x01\x79") },
+		"static-routes = 0.0.0.0/0 10.77.0.9\n", DHCP_OFFER,
+		.value = { { 121, .octets = OCTETS("\x00\x0a\x4d\x00\x09") } } },
+	{ "31: without a router there is no default route",
+		{ .type = 1, .options = OCTETS("\x37\x01\x79") },
+		"router =\nstatic-routes = 10.1.2.0/23 10.77.0.9\n", DHCP_OFFER,
+		.value = { { 121, .octets = OCTETS("\x17\x0a\x01\x02\x0a\x4d\x00\x09") } } },
 	/* 32, 33 */
-	{ "32: rapid commit: an ACK with the lease and option 80", { .type = 1,
-		.options = OCTETS("\x50\x00") }, .reply = DHCP_ACK, .value = { { 80,
-		.octets = OCTETS("") }, { 51, .octets = OCTETS("\0\0\x0e\x10") } } },
-	{ "32: rapid commit ignores ciaddr", { .type = 1, .ciaddr = OTHER,
-		.options = OCTETS("\x50\x00") }, .reply = DHCP_ACK },
+	{ "32: rapid commit: an ACK with the lease and option 80",
+		{ .type = 1, .options = OCTETS("\x50\x00") }, .reply = DHCP_ACK,
+		.value = { { 80, .octets = OCTETS("") },
+			{ 51, .octets = OCTETS("\0\0\x0e\x10") } } },
+	{ "32: rapid commit ignores ciaddr",
+		{ .type = 1, .ciaddr = OTHER, .options = OCTETS("\x50\x00") }, .reply = DHCP_ACK },
 	{ "32: an OFFER has no option 80", { .type = 1, .options = OCTETS("\x37\x02\x01\x50") },
 		.reply = DHCP_OFFER, .value = { { 80, true } } },
 	{ "32: nor has the ACK of a REQUEST", { .type = 3, .options = OCTETS(US ASK "\x50\x00") },
 		.reply = DHCP_ACK, .value = { { 80, true } } },
 	{ "33: 108 when asked for", { .type = 1, .options = OCTETS("\x37\x02\x01\x6c") },
-		"option.108 = hex:00000708\n", DHCP_OFFER, .codes = "1 108", .value = { { 108,
-		.octets = OCTETS("\x00\x00\x07\x08") } } },
+		"option.108 = hex:00000708\n", DHCP_OFFER, .codes = "1 108",
+		.value = { { 108, .octets = OCTETS("\x00\x00\x07\x08") } } },
 	{ "33: 108 not when the list has it not", { .type = 1, .options = OCTETS("\x37\x01\x01") },
 		"option.108 = hex:00000708\n", DHCP_OFFER, .value = { { 108, true } } },
 	{ "33: 108 not when there is no list", { .type = 1 }, "option.108 = hex:00000708\n",
@@ -434,16 +480,17 @@ static const struct exchange_row {
 	{ "36: from another port", { .type = 1, .source_port = 1068 }, .drop = DROP_PORT },
 	{ "36: from a server's port, without a relay", { .type = 1, .source_port = 67 },
 		.drop = DROP_PORT },
-	{ "36: a relay may send from 68", { .type = 1, .giaddr = RELAY, .source = ROUTER_MAC,
-		.source_port = 68 }, .reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY,
-		.port = 67 },
+	{ "36: a relay may send from 68",
+		{ .type = 1, .giaddr = RELAY, .source = ROUTER_MAC, .source_port = 68 },
+		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67 },
 	{ "36: a relay from another port", { .type = 1, .giaddr = RELAY, .source_port = 4711 },
 		.drop = DROP_PORT },
 	{ "36: to another port", { .type = 1, .destination_port = 68 }, .drop = DROP_PORT },
-	{ "36: to another host", { .type = 3, .ciaddr = PLANNED, .destination_ip = IP4(10, 77, 0,
-		2) }, .drop = DROP_DESTINATION },
-	{ "36: to the network's broadcast address", { .type = 1, .destination_ip = IP4(10, 77, 0,
-		255) }, .reply = DHCP_OFFER },
+	{ "36: to another host",
+		{ .type = 3, .ciaddr = PLANNED, .destination_ip = IP4(10, 77, 0, 2) },
+		.drop = DROP_DESTINATION },
+	{ "36: to the network's broadcast address",
+		{ .type = 1, .destination_ip = IP4(10, 77, 0, 255) }, .reply = DHCP_OFFER },
 	{ "36: a reply", { .type = 1, .patch = { { 0, 2, true } } }, .drop = DROP_NOT_REQUEST },
 	{ "36: not Ethernet", { .type = 1, .patch = { { 1, 6, true } } }, .drop = DROP_HARDWARE },
 	{ "36: a bad cookie", { .type = 1, .patch = { { 236, 0x64, true } } },
@@ -452,18 +499,26 @@ static const struct exchange_row {
 	{ "36: an ACK of another server, seen on the wire", { .type = 5 }, .drop = DROP_TYPE },
 	{ "37: chaddr is another's", { .type = 1, .source = "02:00:00:00:00:02" },
 		.drop = DROP_SOURCE },
-	{ "37: chaddr is another's, RELEASE", { .type = 7, .source = "02:00:00:00:00:02",
-		.ciaddr = PLANNED, .source_ip = PLANNED, .destination_ip = SELF,
-		.options = OCTETS(US) }, .drop = DROP_SOURCE },
+	{ "37: chaddr is another's, RELEASE",
+		{ .type = 7,
+			.source = "02:00:00:00:00:02",
+			.ciaddr = PLANNED,
+			.source_ip = PLANNED,
+			.destination_ip = SELF,
+			.options = OCTETS(US) },
+		.drop = DROP_SOURCE },
 	{ "37: the off switch", { .type = 1, .source = "02:00:00:00:00:02" },
 		"verify-source = no\n", DHCP_OFFER },
 	/* 38 */
 	{ "38: BOOTP: an address without 53 and 51", { .type = 0 }, .reply = DHCP_BOOTP,
 		.value = { { 53, true }, { 51, true }, { 58, true }, { 59, true },
-		{ 1, .octets = OCTETS("\xff\xff\xff\x00") }, { 3,
-		.octets = OCTETS("\x0a\x4d\x00\x01") } } },
-	{ "38: BOOTP without a cookie", { .type = 0, .patch = { { 236, 0, true }, { 237, 0, true },
-		{ 238, 0, true }, { 239, 0, true } } }, .reply = DHCP_BOOTP },
+			{ 1, .octets = OCTETS("\xff\xff\xff\x00") },
+			{ 3, .octets = OCTETS("\x0a\x4d\x00\x01") } } },
+	{ "38: BOOTP without a cookie",
+		{ .type = 0,
+			.patch = { { 236, 0, true }, { 237, 0, true }, { 238, 0, true },
+				{ 239, 0, true } } },
+		.reply = DHCP_BOOTP },
 	{ "38: BOOTP over a relay", { .type = 0, .giaddr = RELAY, .source = ROUTER_MAC },
 		.reply = DHCP_BOOTP, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67 },
 	{ "38: BOOTP broadcast", { .type = 0, .flags = 0x8000 }, .reply = DHCP_BOOTP,
@@ -494,7 +549,9 @@ static void test_exchange(void **state)
 	assert_int_equal(mac_parse(row->to_mac ? row->to_mac : mac, &to_mac), 0);
 	assert_memory_equal(reply.destination.byte, to_mac.byte, MAC_LEN);
 	assert_int_equal(reply.destination_ip,
-		row->to ? row->to : row->yiaddr ? row->yiaddr : PLANNED);
+		row->to               ? row->to
+			: row->yiaddr ? row->yiaddr
+				      : PLANNED);
 	assert_int_equal(reply.destination_port, row->port ? row->port : 68);
 	assert_int_equal(get16(reply.message + 10), row->flags);
 	assert_int_equal(get32(reply.message + 12), row->ciaddr);
@@ -532,8 +589,8 @@ static void test_offer_and_ack(void **state)
 {
 	const struct request discover = { .type = 1,
 		.options = OCTETS("\x37\x04\x01\x03\x06\x0f") };
-	const struct request select = { .type = 3, .options = OCTETS(US ASK
-		"\x37\x04\x01\x03\x06\x0f") };
+	const struct request select = { .type = 3,
+		.options = OCTETS(US ASK "\x37\x04\x01\x03\x06\x0f") };
 	struct fixture *fixture = fixture_new(NULL);
 	struct reply offer, ack;
 	char offered[256];
@@ -654,9 +711,9 @@ static char *many_options(void)
 
 static const struct size_row {
 	const char *sentence;
-	struct octets size;  /* option 57, as it is encoded */
-	size_t most;         /* octets of the IP packet */
-	bool all;            /* all options fit */
+	struct octets size; /* option 57, as it is encoded */
+	size_t most;        /* octets of the IP packet */
+	bool all;           /* all options fit */
 } size_rows[] = {
 	{ "27: no size: 576", { NULL, 0 }, 576, false },
 	{ "27: 0 counts as 576", OCTETS("\x39\x02\x00\x00"), 576, false },
@@ -741,7 +798,7 @@ static void test_overload_keeps_boot_file(void **state)
 
 	(void)state;
 	assert_true(asprintf(&dhcp, "boot-file = pxelinux.0\nnext-server = 10.77.0.9\n%s",
-		options) > 0);
+			    options) > 0);
 	fixture = fixture_new(dhcp);
 	assert_true(run(fixture, &request, &reply));
 	/* PXE reads the field: it is a name, not options */
@@ -806,7 +863,9 @@ static void test_relay_option_lengths(void **state)
 	(void)state;
 	for (size_t len = 0; len <= 255; len++) {
 		char options[257];
-		const struct request request = { .type = 1, .giaddr = RELAY, .source = ROUTER_MAC,
+		const struct request request = { .type = 1,
+			.giaddr = RELAY,
+			.source = ROUTER_MAC,
 			.options = { options, len + 2 } };
 		uint8_t value[4096];
 		struct reply reply;

@@ -12,17 +12,17 @@ static const struct frame_row {
 	const char *sentence;
 	enum dhcp_drop drop;
 	enum checksum checksum;
-	struct octets tag;     /* between the addresses and the type */
-	size_t ip_options;     /* octets */
+	struct octets tag; /* between the addresses and the type */
+	size_t ip_options; /* octets */
 	unsigned fragment;
 	struct {
-		size_t at;     /* offset from the IP header */
+		size_t at; /* offset from the IP header */
 		uint8_t value;
 		bool on;
-	} patch;               /* the IP checksum is right all the same */
+	} patch; /* the IP checksum is right all the same */
 	bool ip_checksum_wrong;
-	struct octets behind;  /* padding that the IP header does not cover */
-	bool odd;              /* eleven octets */
+	struct octets behind; /* padding that the IP header does not cover */
+	bool odd;             /* eleven octets */
 } frame_rows[] = {
 	{ "a plain frame", DROP_NONE, RIGHT },
 	{ "an odd length", DROP_NONE, RIGHT, .odd = true },
@@ -46,8 +46,8 @@ static const struct frame_row {
 	{ "IP options, as many as there may be", DROP_NONE, RIGHT, .ip_options = 40 },
 	{ "IP: version 6", DROP_IP_HEADER, RIGHT, .patch = { 0, 0x65, true } },
 	{ "IP: a header of 16 octets", DROP_IP_HEADER, RIGHT, .patch = { 0, 0x44, true } },
-	{ "IP: a header longer than the packet", DROP_IP_HEADER, RIGHT, .patch = { 0, 0x4f,
-		true } },
+	{ "IP: a header longer than the packet", DROP_IP_HEADER, RIGHT,
+		.patch = { 0, 0x4f, true } },
 	{ "IP: longer than the frame", DROP_SHORT, RIGHT, .patch = { 3, 39, true } },
 	{ "IP: shorter than its header", DROP_IP_HEADER, RIGHT, .patch = { 3, 19, true } },
 	{ "IP: of no length", DROP_IP_HEADER, RIGHT, .patch = { 3, 0, true } },
@@ -62,8 +62,8 @@ static const struct frame_row {
 	{ "UDP: a length of 7", DROP_UDP_LENGTH, RIGHT, .patch = { 25, 7, true } },
 	{ "UDP: a length of 0", DROP_UDP_LENGTH, RIGHT, .patch = { 25, 0, true } },
 	{ "UDP: longer than the packet", DROP_UDP_LENGTH, RIGHT, .patch = { 25, 19, true } },
-	{ "UDP: longer than the packet by far", DROP_UDP_LENGTH, RIGHT, .patch = { 24, 0xff,
-		true } },
+	{ "UDP: longer than the packet by far", DROP_UDP_LENGTH, RIGHT,
+		.patch = { 24, 0xff, true } },
 	{ "padding of Ethernet behind the packet", DROP_NONE, RIGHT,
 		.behind = OCTETS("\0\0\0\0\0\0\0\0") },
 	{ "padding that is not zero", DROP_NONE, RIGHT, .behind = OCTETS("leaked!") },
@@ -102,14 +102,16 @@ static size_t frame_of(const struct frame_row *row, uint8_t *data)
 	put16(udp + 6, 0);
 	memcpy(udp + 8, "0123456789a", payload);
 	right = ~sum16(pseudo16(ip, udp_len), udp, udp_len) & 0xffff;
-	put16(udp + 6, row->checksum == RIGHT ? right
-		: row->checksum == SEED       ? pseudo16(ip, udp_len)
-		: row->checksum == WRONG      ? right ^ 0x0100
-					      : 0);
+	put16(udp + 6,
+		row->checksum == RIGHT           ? right
+			: row->checksum == SEED  ? pseudo16(ip, udp_len)
+			: row->checksum == WRONG ? right ^ 0x0100
+						 : 0);
 	if (row->patch.on)
 		ip[row->patch.at] = row->patch.value;
-	put16(ip + 10, (~sum16(0, ip, (size_t)(ip[0] & 15) * 4) & 0xffff) ^
-		(row->ip_checksum_wrong ? 1 : 0));
+	put16(ip + 10,
+		(~sum16(0, ip, (size_t)(ip[0] & 15) * 4) & 0xffff) ^
+			(row->ip_checksum_wrong ? 1 : 0));
 	p = udp + udp_len;
 	if (row->behind.data)
 		memcpy(p, row->behind.data, row->behind.len);
@@ -194,9 +196,12 @@ static void test_corrupted(void **state)
 }
 
 static const struct frame sample = {
-	.destination = { { 2, 0, 0, 0, 0, 1 } }, .source = { { 2, 0, 0, 0, 0, 0xfe } },
-	.source_ip = IP4(10, 77, 0, 1), .destination_ip = IP4(10, 77, 0, 11),
-	.source_port = PORT_DHCP_SERVER, .destination_port = PORT_DHCP_CLIENT,
+	.destination = { { 2, 0, 0, 0, 0, 1 } },
+	.source = { { 2, 0, 0, 0, 0, 0xfe } },
+	.source_ip = IP4(10, 77, 0, 1),
+	.destination_ip = IP4(10, 77, 0, 11),
+	.source_port = PORT_DHCP_SERVER,
+	.destination_port = PORT_DHCP_CLIENT,
 };
 
 static void test_round_trip(void **state)

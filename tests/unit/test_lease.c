@@ -16,8 +16,9 @@ static char told[4096];
 static void listener(void *ctx, enum lease_event event, const struct vm *vm, uint64_t expires,
 	const char *old_name)
 {
-	static const char *const names[] = { [LEASE_ADD] = "add", [LEASE_OLD] = "old",
-		[LEASE_DEL] = "del" };
+	static const char *const names[] = {
+		[LEASE_ADD] = "add", [LEASE_OLD] = "old", [LEASE_DEL] = "del"
+	};
 	size_t len = strlen(told);
 	char ip[IP4_STRLEN];
 
@@ -205,8 +206,8 @@ static void test_replan(void **state)
 	for (size_t i = 0; i < plan_count(after); i++) {
 		const struct vm *vm = plan_vm(after, i);
 
-		assert_int_equal(lease_expires(table, vm), mac_equal(&vm->mac,
-			&mac) ? row->expires : 0);
+		assert_int_equal(lease_expires(table, vm),
+			mac_equal(&vm->mac, &mac) ? row->expires : 0);
 	}
 	/* the clock of what is left goes on */
 	lease_sweep(table, 61000);
@@ -235,7 +236,8 @@ static void test_write(void **state)
 	assert_true(lease_is_dirty(table));
 	/* at 11 s of the clock, 50 s are left */
 	text = lease_write(table, 11000, WALL, &len);
-	assert_string_equal(text, "1700000050 02:00:00:00:00:01 10.77.0.11 a *\n"
+	assert_string_equal(text,
+		"1700000050 02:00:00:00:00:01 10.77.0.11 a *\n"
 		"0 02:00:00:00:00:03 10.77.0.13 c *\n");
 	assert_int_equal(len, strlen(text));
 	assert_false(lease_is_dirty(table));
@@ -314,7 +316,8 @@ static void test_read_expired(void **state)
 		struct lease_table *table = table_new(plan);
 
 		assert_int_equal(lease_read(table, "1699999999 02:00:00:00:00:01 10.77.0.11 a *\n",
-			now, WALL), 0);
+					 now, WALL),
+			0);
 		assert_told("");
 		assert_int_equal(lease_sweep(table, now + 1), 0);
 		assert_told("del a 10.77.0.11; ");

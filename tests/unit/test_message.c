@@ -5,18 +5,18 @@
 #include "dhcpd/message.h"
 
 /* Ten octets a time. */
-#define TEN "0123456789"
+#define TEN   "0123456789"
 #define FIFTY TEN TEN TEN TEN TEN
-#define P1 "\x2b\x01x" /* a part of option 43 with one octet */
-#define P10 P1 P1 P1 P1 P1 P1 P1 P1 P1 P1
+#define P1    "\x2b\x01x" /* a part of option 43 with one octet */
+#define P10   P1 P1 P1 P1 P1 P1 P1 P1 P1 P1
 
 static const struct message_row {
 	const char *sentence;
 	struct request request;
 	enum dhcp_drop drop;
 	enum dhcp_type type;
-	uint8_t code;          /* an option to look at; 0: none */
-	bool absent;           /* it is not there */
+	uint8_t code; /* an option to look at; 0: none */
+	bool absent;  /* it is not there */
 	struct octets value;
 } message_rows[] = {
 	{ "DISCOVER", { .type = 1 }, DROP_NONE, DHCP_DISCOVER },
@@ -25,8 +25,10 @@ static const struct message_row {
 	{ "RELEASE", { .type = 7 }, DROP_NONE, DHCP_RELEASE },
 	{ "INFORM", { .type = 8 }, DROP_NONE, DHCP_INFORM },
 	{ "38: no option 53 is BOOTP", { .type = 0 }, DROP_NONE, DHCP_BOOTP },
-	{ "38: no cookie but zeros is BOOTP", { .patch = { { 236, 0, true }, { 237, 0, true },
-		{ 238, 0, true }, { 239, 0, true } } }, DROP_NONE, DHCP_BOOTP },
+	{ "38: no cookie but zeros is BOOTP",
+		{ .patch = { { 236, 0, true }, { 237, 0, true }, { 238, 0, true },
+			  { 239, 0, true } } },
+		DROP_NONE, DHCP_BOOTP },
 	{ "a server's message is none for us: OFFER", { .type = 2 }, DROP_TYPE },
 	{ "a server's message is none for us: ACK", { .type = 5 }, DROP_TYPE },
 	{ "a server's message is none for us: NAK", { .type = 6 }, DROP_TYPE },
@@ -36,8 +38,8 @@ static const struct message_row {
 	{ "a type of 255", { .options = OCTETS("\x35\x01\xff") }, DROP_TYPE },
 	{ "36: option 53 of no length", { .options = OCTETS("\x35\x00") }, DROP_OPTIONS },
 	{ "36: option 53 of two octets", { .options = OCTETS("\x35\x02\x01\x01") }, DROP_OPTIONS },
-	{ "36: option 53 twice is one of two octets (RFC 3396)", { .type = 1,
-		.options = OCTETS("\x35\x01\x01") }, DROP_OPTIONS },
+	{ "36: option 53 twice is one of two octets (RFC 3396)",
+		{ .type = 1, .options = OCTETS("\x35\x01\x01") }, DROP_OPTIONS },
 	{ "36: a reply", { .type = 1, .patch = { { 0, 2, true } } }, DROP_NOT_REQUEST },
 	{ "36: an op of 0", { .type = 1, .patch = { { 0, 0, true } } }, DROP_NOT_REQUEST },
 	{ "36: htype 6 (802)", { .type = 1, .patch = { { 1, 6, true } } }, DROP_HARDWARE },
@@ -55,12 +57,13 @@ static const struct message_row {
 	{ "36: nothing", { .type = 1, .total = 1 }, DROP_SHORT },
 	{ "36: no END", { .type = 1, .without_end = true }, DROP_OPTIONS },
 	{ "36: no options at all", { .without_end = true }, DROP_OPTIONS },
-	{ "36: an option without its length", { .type = 1, .options = OCTETS("\x32"),
-		.without_end = true }, DROP_OPTIONS },
-	{ "36: an option longer than the message", { .type = 1,
-		.options = OCTETS("\x32\x04\x0a\x4d"), .without_end = true }, DROP_OPTIONS },
-	{ "36: an option that ends just at the end, but no END", { .type = 1,
-		.options = OCTETS("\x32\x04\x0a\x4d\x00\x0b"), .without_end = true },
+	{ "36: an option without its length",
+		{ .type = 1, .options = OCTETS("\x32"), .without_end = true }, DROP_OPTIONS },
+	{ "36: an option longer than the message",
+		{ .type = 1, .options = OCTETS("\x32\x04\x0a\x4d"), .without_end = true },
+		DROP_OPTIONS },
+	{ "36: an option that ends just at the end, but no END",
+		{ .type = 1, .options = OCTETS("\x32\x04\x0a\x4d\x00\x0b"), .without_end = true },
 		DROP_OPTIONS },
 	{ "a huge message", { .type = 1, .total = 1472 }, DROP_NONE, DHCP_DISCOVER },
 	{ "an option", { .type = 3, .options = OCTETS("\x32\x04\x0a\x4d\x00\x0b") }, DROP_NONE,
@@ -70,69 +73,123 @@ static const struct message_row {
 		DROP_NONE, DHCP_DISCOVER, 80, false, OCTETS("") },
 	{ "PAD between options", { .type = 1, .options = OCTETS("\x00\x00\x0c\x02hi\x00") },
 		DROP_NONE, DHCP_DISCOVER, 12, false, OCTETS("hi") },
-	{ "what stands behind END does not count", { .type = 1,
-		.options = OCTETS("\xff\x0c\x02hi") }, DROP_NONE, DHCP_DISCOVER, 12, true },
-	{ "what stands behind END may be nonsense", { .type = 1,
-		.options = OCTETS("\xff\x0c\xff") }, DROP_NONE, DHCP_DISCOVER, 12, true },
-	{ "an unknown option", { .type = 1, .options = OCTETS("\xe0\x03" "abc") }, DROP_NONE,
-		DHCP_DISCOVER, 224, false, OCTETS("abc") },
+	{ "what stands behind END does not count",
+		{ .type = 1, .options = OCTETS("\xff\x0c\x02hi") }, DROP_NONE, DHCP_DISCOVER, 12,
+		true },
+	{ "what stands behind END may be nonsense",
+		{ .type = 1, .options = OCTETS("\xff\x0c\xff") }, DROP_NONE, DHCP_DISCOVER, 12,
+		true },
+	{ "an unknown option",
+		{ .type = 1,
+			.options = OCTETS("\xe0\x03"
+					  "abc") },
+		DROP_NONE, DHCP_DISCOVER, 224, false, OCTETS("abc") },
 	{ "option 254, the last", { .type = 1, .options = OCTETS("\xfe\x01z") }, DROP_NONE,
 		DHCP_DISCOVER, 254, false, OCTETS("z") },
 	/* RFC 3396 */
-	{ "29: an option in two parts is one", { .type = 1, .options = OCTETS("\x3c\x03"
-		"abc\x0c\x01h\x3c\x02" "de") }, DROP_NONE, DHCP_DISCOVER, 60, false,
-		OCTETS("abcde") },
-	{ "29: an option in three parts, side by side", { .type = 1, .options = OCTETS("\x3c\x01"
-		"a\x3c\x01" "b\x3c\x01" "c") }, DROP_NONE, DHCP_DISCOVER, 60, false,
-		OCTETS("abc") },
-	{ "29: two options in parts that alternate", { .type = 1, .options = OCTETS("\x3c\x01"
-		"a\x4d\x01" "x\x3c\x01" "b\x4d\x01" "y\x3c\x01" "c\x4d\x01" "z") }, DROP_NONE,
-		DHCP_DISCOVER, 77, false, OCTETS("xyz") },
-	{ "29: an empty part first", { .type = 1, .options = OCTETS("\x3c\x00\x3c\x02" "ab") },
+	{ "29: an option in two parts is one",
+		{ .type = 1,
+			.options = OCTETS("\x3c\x03"
+					  "abc\x0c\x01h\x3c\x02"
+					  "de") },
+		DROP_NONE, DHCP_DISCOVER, 60, false, OCTETS("abcde") },
+	{ "29: an option in three parts, side by side",
+		{ .type = 1,
+			.options = OCTETS("\x3c\x01"
+					  "a\x3c\x01"
+					  "b\x3c\x01"
+					  "c") },
+		DROP_NONE, DHCP_DISCOVER, 60, false, OCTETS("abc") },
+	{ "29: two options in parts that alternate",
+		{ .type = 1,
+			.options = OCTETS("\x3c\x01"
+					  "a\x4d\x01"
+					  "x\x3c\x01"
+					  "b\x4d\x01"
+					  "y\x3c\x01"
+					  "c\x4d\x01"
+					  "z") },
+		DROP_NONE, DHCP_DISCOVER, 77, false, OCTETS("xyz") },
+	{ "29: an empty part first",
+		{ .type = 1,
+			.options = OCTETS("\x3c\x00\x3c\x02"
+					  "ab") },
 		DROP_NONE, DHCP_DISCOVER, 60, false, OCTETS("ab") },
-	{ "29: an empty part last", { .type = 1, .options = OCTETS("\x3c\x02" "ab\x3c\x00") },
+	{ "29: an empty part last",
+		{ .type = 1,
+			.options = OCTETS("\x3c\x02"
+					  "ab\x3c\x00") },
 		DROP_NONE, DHCP_DISCOVER, 60, false, OCTETS("ab") },
-	{ "29: an empty part in options, the rest in file, which stands before", { .type = 1,
-		.options = OCTETS("\x34\x01\x01\x3d\x00"), .file = OCTETS("\x3d\x46" FIFTY TEN TEN
-		"\xff") }, DROP_NONE, DHCP_DISCOVER, 61, false, OCTETS(FIFTY TEN TEN) },
-	{ "29: more than 255 octets", { .type = 1, .options = OCTETS("\x2b\xfa"
-		FIFTY FIFTY FIFTY FIFTY FIFTY "\x2b\x32" FIFTY) }, DROP_NONE, DHCP_DISCOVER, 43,
-		false, OCTETS(FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY) },
+	{ "29: an empty part in options, the rest in file, which stands before",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x01\x3d\x00"),
+			.file = OCTETS("\x3d\x46" FIFTY TEN TEN "\xff") },
+		DROP_NONE, DHCP_DISCOVER, 61, false, OCTETS(FIFTY TEN TEN) },
+	{ "29: more than 255 octets",
+		{ .type = 1,
+			.options = OCTETS("\x2b\xfa" FIFTY FIFTY FIFTY FIFTY FIFTY
+					  "\x2b\x32" FIFTY) },
+		DROP_NONE, DHCP_DISCOVER, 43, false, OCTETS(FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY) },
 	{ "29: an option in sixty parts", { .type = 1, .options = OCTETS(P10 P10 P10 P10 P10 P10) },
 		DROP_NONE, DHCP_DISCOVER, 43, false,
 		OCTETS("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx") },
 	/* option 52 */
-	{ "29: options in file", { .type = 1, .options = OCTETS("\x34\x01\x01"),
-		.file = OCTETS("\x0c\x02hi\xff") }, DROP_NONE, DHCP_DISCOVER, 12, false,
-		OCTETS("hi") },
-	{ "29: options in sname", { .type = 1, .options = OCTETS("\x34\x01\x02"),
-		.sname = OCTETS("\x0c\x02hi\xff") }, DROP_NONE, DHCP_DISCOVER, 12, false,
-		OCTETS("hi") },
-	{ "29: first file, then sname", { .type = 1, .options = OCTETS("\x34\x01\x03\x0c\x01" "a"),
-		.file = OCTETS("\x0c\x01" "b\xff"), .sname = OCTETS("\x0c\x01" "c\xff") },
+	{ "29: options in file",
+		{ .type = 1, .options = OCTETS("\x34\x01\x01"), .file = OCTETS("\x0c\x02hi\xff") },
+		DROP_NONE, DHCP_DISCOVER, 12, false, OCTETS("hi") },
+	{ "29: options in sname",
+		{ .type = 1, .options = OCTETS("\x34\x01\x02"), .sname = OCTETS("\x0c\x02hi\xff") },
+		DROP_NONE, DHCP_DISCOVER, 12, false, OCTETS("hi") },
+	{ "29: first file, then sname",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x03\x0c\x01"
+					  "a"),
+			.file = OCTETS("\x0c\x01"
+				       "b\xff"),
+			.sname = OCTETS("\x0c\x01"
+					"c\xff") },
 		DROP_NONE, DHCP_DISCOVER, 12, false, OCTETS("abc") },
-	{ "29: option 53 in file", { .options = OCTETS("\x34\x01\x01"),
-		.file = OCTETS("\x35\x01\x03\xff") }, DROP_NONE, DHCP_REQUEST },
-	{ "29: without option 52 file is a name, whatever it looks like", { .type = 1,
-		.file = OCTETS("\x0c\x02hi\xff") }, DROP_NONE, DHCP_DISCOVER, 12, true },
-	{ "29: option 52 says file, sname does not count", { .type = 1,
-		.options = OCTETS("\x34\x01\x01"), .file = OCTETS("\xff"),
-		.sname = OCTETS("\x0c\x02hi\xff") }, DROP_NONE, DHCP_DISCOVER, 12, true },
-	{ "29: option 52 says sname, file does not count", { .type = 1,
-		.options = OCTETS("\x34\x01\x02"), .sname = OCTETS("\xff"),
-		.file = OCTETS("\x0c\x02hi\xff") }, DROP_NONE, DHCP_DISCOVER, 12, true },
+	{ "29: option 53 in file",
+		{ .options = OCTETS("\x34\x01\x01"), .file = OCTETS("\x35\x01\x03\xff") },
+		DROP_NONE, DHCP_REQUEST },
+	{ "29: without option 52 file is a name, whatever it looks like",
+		{ .type = 1, .file = OCTETS("\x0c\x02hi\xff") }, DROP_NONE, DHCP_DISCOVER, 12,
+		true },
+	{ "29: option 52 says file, sname does not count",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x01"),
+			.file = OCTETS("\xff"),
+			.sname = OCTETS("\x0c\x02hi\xff") },
+		DROP_NONE, DHCP_DISCOVER, 12, true },
+	{ "29: option 52 says sname, file does not count",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x02"),
+			.sname = OCTETS("\xff"),
+			.file = OCTETS("\x0c\x02hi\xff") },
+		DROP_NONE, DHCP_DISCOVER, 12, true },
 	{ "36: option 52 of 0", { .type = 1, .options = OCTETS("\x34\x01\x00") }, DROP_OPTIONS },
 	{ "36: option 52 of 4", { .type = 1, .options = OCTETS("\x34\x01\x04") }, DROP_OPTIONS },
 	{ "36: option 52 of no length", { .type = 1, .options = OCTETS("\x34\x00") },
 		DROP_OPTIONS },
 	{ "36: option 52 of two octets", { .type = 1, .options = OCTETS("\x34\x02\x01\x01") },
 		DROP_OPTIONS },
-	{ "36: option 52 inside file", { .type = 1, .options = OCTETS("\x34\x01\x01"),
-		.file = OCTETS("\x34\x01\x02\xff") }, DROP_OPTIONS },
-	{ "36: an option that is longer than file", { .type = 1, .options = OCTETS("\x34\x01\x01"),
-		.file = OCTETS("\x0c\x7f" "abc") }, DROP_OPTIONS },
-	{ "36: an option that is longer than sname", { .type = 1, .options = OCTETS("\x34\x01\x02"),
-		.sname = OCTETS("\x0c\x40" "abc") }, DROP_OPTIONS },
+	{ "36: option 52 inside file",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x01"),
+			.file = OCTETS("\x34\x01\x02\xff") },
+		DROP_OPTIONS },
+	{ "36: an option that is longer than file",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x01"),
+			.file = OCTETS("\x0c\x7f"
+				       "abc") },
+		DROP_OPTIONS },
+	{ "36: an option that is longer than sname",
+		{ .type = 1,
+			.options = OCTETS("\x34\x01\x02"),
+			.sname = OCTETS("\x0c\x40"
+					"abc") },
+		DROP_OPTIONS },
 };
 
 static enum dhcp_drop decode_exactly(const uint8_t *data, size_t len, struct dhcp_message *message,
@@ -184,8 +241,11 @@ static void test_decode(void **state)
 
 static void test_fields(void **state)
 {
-	static const struct request request = { .type = 1, .ciaddr = IP4(10, 77, 0, 11),
-		.giaddr = IP4(10, 77, 0, 9), .flags = 0x8001, .secs = 0x0102,
+	static const struct request request = { .type = 1,
+		.ciaddr = IP4(10, 77, 0, 11),
+		.giaddr = IP4(10, 77, 0, 9),
+		.flags = 0x8001,
+		.secs = 0x0102,
 		.mac = "02:00:00:00:ab:cd" };
 	uint8_t data[MESSAGE_MAX];
 	struct dhcp_message message;
@@ -231,7 +291,8 @@ static void test_truncated(void **state)
 	{
 		const struct request request = { .type = 1,
 			.options = OCTETS("\x34\x01\x01\x3d\x00"),
-			.file = OCTETS("\x3d\x46" FIFTY TEN TEN "\xff"), .without_end = true };
+			.file = OCTETS("\x3d\x46" FIFTY TEN TEN "\xff"),
+			.without_end = true };
 		uint8_t data[MESSAGE_MAX], *copy;
 		size_t end = request_message(&request, data);
 
@@ -292,8 +353,8 @@ static void test_typed_getters(void **state)
 {
 	static const struct request request = { .type = 3,
 		.options = OCTETS("\x32\x04\x0a\x4d\x00\x0b\x33\x03\x01\x02\x03"
-			"\x36\x05\x01\x02\x03\x04\x05"
-			"\x39\x02\x05\xdc\x3a\x01\x07") };
+				  "\x36\x05\x01\x02\x03\x04\x05"
+				  "\x39\x02\x05\xdc\x3a\x01\x07") };
 	uint8_t data[MESSAGE_MAX];
 	struct dhcp_message message;
 	uint32_t u32 = 77;
@@ -302,12 +363,12 @@ static void test_typed_getters(void **state)
 	(void)state;
 	assert_int_equal(dhcp_message_decode(data, request_message(&request, data), &message),
 		DROP_NONE);
-	assert_false(dhcp_option_u32(&message, OPT_LEASE_TIME, &u32));  /* three octets */
-	assert_false(dhcp_option_u32(&message, OPT_SERVER_ID, &u32));   /* five */
-	assert_false(dhcp_option_u32(&message, OPT_MAX_SIZE, &u32));    /* two */
-	assert_false(dhcp_option_u32(&message, OPT_T2, &u32));          /* none */
+	assert_false(dhcp_option_u32(&message, OPT_LEASE_TIME, &u32)); /* three octets */
+	assert_false(dhcp_option_u32(&message, OPT_SERVER_ID, &u32));  /* five */
+	assert_false(dhcp_option_u32(&message, OPT_MAX_SIZE, &u32));   /* two */
+	assert_false(dhcp_option_u32(&message, OPT_T2, &u32));         /* none */
 	assert_int_equal(u32, 77);
-	assert_false(dhcp_option_u16(&message, OPT_T1, &u16));          /* one */
+	assert_false(dhcp_option_u16(&message, OPT_T1, &u16));           /* one */
 	assert_false(dhcp_option_u16(&message, OPT_REQUESTED_IP, &u16)); /* four */
 	assert_int_equal(u16, 77);
 	assert_true(dhcp_option_u32(&message, OPT_REQUESTED_IP, &u32));

@@ -5,21 +5,20 @@
 
 #include "dhcpd/options.h"
 
-static const char plan_text[] =
-	"02:00:00:00:00:01,plain,10.77.0.11\n"
-	"02:00:00:00:00:02,web,10.77.0.12,set:web\n"
-	"02:00:00:00:00:03,both,10.77.0.13,set:db,set:web\n"
-	"02:00:00:00:00:04,nothing,10.77.0.14,set:nosuch\n";
+static const char plan_text[] = "02:00:00:00:00:01,plain,10.77.0.11\n"
+				"02:00:00:00:00:02,web,10.77.0.12,set:web\n"
+				"02:00:00:00:00:03,both,10.77.0.13,set:db,set:web\n"
+				"02:00:00:00:00:04,nothing,10.77.0.14,set:nosuch\n";
 
-#define TAGS \
-	"[dhcp]\ndns = 10.77.0.2\ndomain = local\nlease-time = 1h\nmtu = 1500\n" \
-	"[tag web]\ndns = 10.77.0.3\nlease-time = 10m\noption.224 = text:web\n" \
-	"[tag db]\ndns = 10.77.0.4\nboot-file = db.img\nmtu =\n" \
+#define TAGS                                                                                     \
+	"[dhcp]\ndns = 10.77.0.2\ndomain = local\nlease-time = 1h\nmtu = 1500\n"                 \
+	"[tag web]\ndns = 10.77.0.3\nlease-time = 10m\noption.224 = text:web\n"                  \
+	"[tag db]\ndns = 10.77.0.4\nboot-file = db.img\nmtu =\n"                                 \
 	"[tag pxe]\nvendor-class = PXEClient\nboot-file = pxelinux.0\nnext-server = 10.77.0.9\n" \
-	"dns = 10.77.0.5\n" \
-	"[tag port]\ncircuit-id = text:port1\ndomain = port1.local\n" \
-	"[tag user]\nuser-class = iPXE\nboot-file = script.ipxe\n" \
-	"[tag named]\nclient-name = Printer\noption.225 = text:printer\n" \
+	"dns = 10.77.0.5\n"                                                                      \
+	"[tag port]\ncircuit-id = text:port1\ndomain = port1.local\n"                            \
+	"[tag user]\nuser-class = iPXE\nboot-file = script.ipxe\n"                               \
+	"[tag named]\nclient-name = Printer\noption.225 = text:printer\n"                        \
 	"[tag pair]\nvendor-class = Pair\nuser-class = iPXE\noption.226 = text:pair\n"
 
 static const struct options_row {
@@ -32,24 +31,26 @@ static const struct options_row {
 		bool absent;
 		struct octets octets;
 	} value[6];
-	uint32_t lease_time;   /* 0: not looked at */
+	uint32_t lease_time; /* 0: not looked at */
 	const char *boot_file;
 	uint32_t next_server;
 } options_rows[] = {
 	{ "the mask and the broadcast address are the bridge's", "",
 		.value = { { 1, .octets = OCTETS("\xff\xff\xff\0") },
-		{ 28, .octets = OCTETS("\x0a\x4d\x00\xff") } }, .lease_time = 3600,
-		.boot_file = "" },
+			{ 28, .octets = OCTETS("\x0a\x4d\x00\xff") } },
+		.lease_time = 3600, .boot_file = "" },
 	{ "router: auto is the bridge", "[dhcp]\nrouter = auto\n",
 		.value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x01") } } },
 	{ "router: two", "[dhcp]\nrouter = 10.77.0.8, 10.77.0.9\n",
 		.value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x08\x0a\x4d\x00\x09") } } },
 	{ "router: none", "[dhcp]\nrouter =\n", .value = { { 3, true } } },
-	{ "what is not configured is not there", "", .value = { { 6, true }, { 15, true },
-		{ 26, true }, { 42, true }, { 66, true }, { 67, true } } },
+	{ "what is not configured is not there", "",
+		.value = { { 6, true }, { 15, true }, { 26, true }, { 42, true }, { 66, true },
+			{ 67, true } } },
 	{ "dns, domain, ntp", "[dhcp]\ndns = 10.77.0.2\ndomain = local\nntp = 10.77.0.1\n",
 		.value = { { 6, .octets = OCTETS("\x0a\x4d\x00\x02") },
-		{ 15, .octets = OCTETS("local") }, { 42, .octets = OCTETS("\x0a\x4d\x00\x01") } } },
+			{ 15, .octets = OCTETS("local") },
+			{ 42, .octets = OCTETS("\x0a\x4d\x00\x01") } } },
 	{ "mtu", "[dhcp]\nmtu = 1450\n", .value = { { 26, .octets = OCTETS("\x05\xaa") } } },
 	{ "next-server and boot-file", "[dhcp]\nnext-server = 10.77.0.9\nboot-file = a/b\n",
 		.value = { { 67, .octets = OCTETS("a/b") } }, .boot_file = "a/b",
@@ -57,72 +58,111 @@ static const struct options_row {
 	{ "routes: as many octets as the length makes significant (RFC 3442)",
 		"[dhcp]\nrouter =\nstatic-routes = 10.0.0.0/8 10.77.0.9, 10.1.0.0/16 10.77.0.9, "
 		"10.1.128.0/17 10.77.0.9, 10.1.2.3/32 10.77.0.9, 0.0.0.0/0 10.77.0.8\n",
-		.value = { { 121, .octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09"
-		"\x10\x0a\x01\x0a\x4d\x00\x09"
-		"\x11\x0a\x01\x80\x0a\x4d\x00\x09"
-		"\x20\x0a\x01\x02\x03\x0a\x4d\x00\x09" "\x00\x0a\x4d\x00\x08") } } },
+		.value = { { 121,
+			.octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09"
+					 "\x10\x0a\x01\x0a\x4d\x00\x09"
+					 "\x11\x0a\x01\x80\x0a\x4d\x00\x09"
+					 "\x20\x0a\x01\x02\x03\x0a\x4d\x00\x09"
+					 "\x00\x0a\x4d\x00\x08") } } },
 	{ "routes: the default route is the router's",
 		"[dhcp]\nrouter = 10.77.0.8\nstatic-routes = 10.0.0.0/8 10.77.0.9\n",
 		.value = { { 121,
-		.octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x08") } } },
+			.octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x08") } } },
 	{ "option.N wins over the key of the same option",
-		"[dhcp]\ndns = 10.77.0.2\noption.6 = ip:10.77.0.3\n", .value = { { 6,
-		.octets = OCTETS("\x0a\x4d\x00\x03") } } },
+		"[dhcp]\ndns = 10.77.0.2\noption.6 = ip:10.77.0.3\n",
+		.value = { { 6, .octets = OCTETS("\x0a\x4d\x00\x03") } } },
 	{ "option.N wins over the network's mask", "[dhcp]\noption.1 = ip:255.0.0.0\n",
 		.value = { { 1, .octets = OCTETS("\xff\0\0\0") } } },
 	/* tags */
 	{ "tag: not for a VM without it", TAGS, 0,
 		.value = { { 6, .octets = OCTETS("\x0a\x4d\x00\x02") }, { 224, true },
-		{ 26, .octets = OCTETS("\x05\xdc") } }, .lease_time = 3600, .boot_file = "" },
+			{ 26, .octets = OCTETS("\x05\xdc") } },
+		.lease_time = 3600, .boot_file = "" },
 	{ "tag: for a VM with set:web", TAGS, 1,
 		.value = { { 6, .octets = OCTETS("\x0a\x4d\x00\x03") },
-		{ 224, .octets = OCTETS("web") }, { 15, .octets = OCTETS("local") } },
+			{ 224, .octets = OCTETS("web") }, { 15, .octets = OCTETS("local") } },
 		.lease_time = 600 },
-	{ "tag: of two the one that stands first in the file wins", TAGS, 2, .value = {
-		{ 6, .octets = OCTETS("\x0a\x4d\x00\x03") }, { 224, .octets = OCTETS("web") },
-		{ 67, .octets = OCTETS("db.img") } }, .lease_time = 600, .boot_file = "db.img" },
+	{ "tag: of two the one that stands first in the file wins", TAGS, 2,
+		.value = { { 6, .octets = OCTETS("\x0a\x4d\x00\x03") },
+			{ 224, .octets = OCTETS("web") }, { 67, .octets = OCTETS("db.img") } },
+		.lease_time = 600, .boot_file = "db.img" },
 	{ "tag: an empty key takes away what [dhcp] says", TAGS, 2, .value = { { 26, true } } },
 	{ "tag: one that the configuration does not have", TAGS, 3,
 		.value = { { 6, .octets = OCTETS("\x0a\x4d\x00\x02") } }, .lease_time = 3600 },
-	{ "tag: vendor-class is a part of option 60", TAGS, 0, OCTETS("\x3c\x14"
-		"PXEClient:Arch:00007"), { { 67, .octets = OCTETS("pxelinux.0") }, { 6,
-		.octets = OCTETS("\x0a\x4d\x00\x05") } }, .boot_file = "pxelinux.0",
-		.next_server = IP4(10, 77, 0, 9) },
-	{ "tag: another vendor class", TAGS, 0, OCTETS("\x3c\x08" "PXEClien"), { { 67, true } },
-		.boot_file = "" },
-	{ "tag: the plan's wins over the request's", TAGS, 1, OCTETS("\x3c\x09" "PXEClient"),
+	{ "tag: vendor-class is a part of option 60", TAGS, 0,
+		OCTETS("\x3c\x14"
+		       "PXEClient:Arch:00007"),
 		{ { 67, .octets = OCTETS("pxelinux.0") },
-		{ 6, .octets = OCTETS("\x0a\x4d\x00\x03") } } },
-	{ "tag: circuit-id", TAGS, 0, OCTETS("\x52\x0b\x02\x02xx\x01\x05" "port1"), { { 15,
-		.octets = OCTETS("port1.local") } } },
-	{ "tag: circuit-id, all of it", TAGS, 0, OCTETS("\x52\x08\x01\x06" "port12"),
+			{ 6, .octets = OCTETS("\x0a\x4d\x00\x05") } },
+		.boot_file = "pxelinux.0", .next_server = IP4(10, 77, 0, 9) },
+	{ "tag: another vendor class", TAGS, 0,
+		OCTETS("\x3c\x08"
+		       "PXEClien"),
+		{ { 67, true } }, .boot_file = "" },
+	{ "tag: the plan's wins over the request's", TAGS, 1,
+		OCTETS("\x3c\x09"
+		       "PXEClient"),
+		{ { 67, .octets = OCTETS("pxelinux.0") },
+			{ 6, .octets = OCTETS("\x0a\x4d\x00\x03") } } },
+	{ "tag: circuit-id", TAGS, 0,
+		OCTETS("\x52\x0b\x02\x02xx\x01\x05"
+		       "port1"),
+		{ { 15, .octets = OCTETS("port1.local") } } },
+	{ "tag: circuit-id, all of it", TAGS, 0,
+		OCTETS("\x52\x08\x01\x06"
+		       "port12"),
 		{ { 15, .octets = OCTETS("local") } } },
-	{ "tag: circuit-id, not the remote id", TAGS, 0, OCTETS("\x52\x07\x02\x05" "port1"), { { 15,
-		.octets = OCTETS("local") } } },
-	{ "tag: circuit-id, sub-options cut off", TAGS, 0, OCTETS("\x52\x03\x01\x05" "p"),
+	{ "tag: circuit-id, not the remote id", TAGS, 0,
+		OCTETS("\x52\x07\x02\x05"
+		       "port1"),
 		{ { 15, .octets = OCTETS("local") } } },
-	{ "tag: user-class", TAGS, 0, OCTETS("\x4d\x04" "iPXE"),
+	{ "tag: circuit-id, sub-options cut off", TAGS, 0,
+		OCTETS("\x52\x03\x01\x05"
+		       "p"),
+		{ { 15, .octets = OCTETS("local") } } },
+	{ "tag: user-class", TAGS, 0,
+		OCTETS("\x4d\x04"
+		       "iPXE"),
 		{ { 67, .octets = OCTETS("script.ipxe") } } },
-	{ "tag: client-name, whatever the case", TAGS, 0, OCTETS("\x0c\x07" "pRINTER"), { { 225,
-		.octets = OCTETS("printer") } } },
-	{ "tag: client-name, all of it", TAGS, 0, OCTETS("\x0c\x08" "printer2"),
+	{ "tag: client-name, whatever the case", TAGS, 0,
+		OCTETS("\x0c\x07"
+		       "pRINTER"),
+		{ { 225, .octets = OCTETS("printer") } } },
+	{ "tag: client-name, all of it", TAGS, 0,
+		OCTETS("\x0c\x08"
+		       "printer2"),
 		{ { 225, true } } },
-	{ "tag: all conditions must be met: both are", TAGS, 0, OCTETS("\x4d\x04" "iPXE\x3c\x04"
-		"Pair"), { { 226, .octets = OCTETS("pair") } } },
-	{ "tag: all conditions must be met: one is", TAGS, 0, OCTETS("\x3c\x04" "Pair"),
+	{ "tag: all conditions must be met: both are", TAGS, 0,
+		OCTETS("\x4d\x04"
+		       "iPXE\x3c\x04"
+		       "Pair"),
+		{ { 226, .octets = OCTETS("pair") } } },
+	{ "tag: all conditions must be met: one is", TAGS, 0,
+		OCTETS("\x3c\x04"
+		       "Pair"),
 		{ { 226, true } } },
 	/* a client that takes option 121 does not look at option 3, so both must say the same */
 	{ "tag: static-routes, with the default route by the router of [dhcp]",
-		"[dhcp]\nrouter = 10.77.0.8\n" "[tag web]\nstatic-routes = 10.0.0.0/8 10.77.0.9\n",
-		1, .value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x08") },
-		{ 121, .octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x08") } } },
-	{ "tag: static-routes, and [dhcp] has no router", "[dhcp]\nrouter =\n"
-		"[tag web]\nstatic-routes = 10.0.0.0/8 10.77.0.9\n", 1, .value = { { 3, true },
-		{ 121, .octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09") } } },
+		"[dhcp]\nrouter = 10.77.0.8\n"
+		"[tag web]\nstatic-routes = 10.0.0.0/8 10.77.0.9\n",
+		1,
+		.value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x08") },
+			{ 121,
+				.octets = OCTETS(
+					"\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x08") } } },
+	{ "tag: static-routes, and [dhcp] has no router",
+		"[dhcp]\nrouter =\n"
+		"[tag web]\nstatic-routes = 10.0.0.0/8 10.77.0.9\n",
+		1,
+		.value = { { 3, true }, { 121, .octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09") } } },
 	{ "tag: router, with the static routes of [dhcp]",
-		"[dhcp]\nstatic-routes = 10.0.0.0/8 10.77.0.9\n" "[tag web]\nrouter = 10.77.0.8\n",
-		1, .value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x08") },
-		{ 121, .octets = OCTETS("\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x08") } } },
+		"[dhcp]\nstatic-routes = 10.0.0.0/8 10.77.0.9\n"
+		"[tag web]\nrouter = 10.77.0.8\n",
+		1,
+		.value = { { 3, .octets = OCTETS("\x0a\x4d\x00\x08") },
+			{ 121,
+				.octets = OCTETS(
+					"\x08\x0a\x0a\x4d\x00\x09\x00\x0a\x4d\x00\x08") } } },
 	{ "tag: lease-time infinite", "[tag web]\nlease-time = infinite\n", 1,
 		.lease_time = UINT32_MAX },
 };

@@ -23,8 +23,8 @@ static char *dump(const struct plan *plan)
 	for (size_t i = 0; i < plan_count(plan); i++) {
 		const struct vm *vm = plan_vm(plan, i);
 
-		fprintf(out, "%s %s %s", mac_format(&vm->mac, mac), vm->name, ip4_format(vm->ip,
-			ip));
+		fprintf(out, "%s %s %s", mac_format(&vm->mac, mac), vm->name,
+			ip4_format(vm->ip, ip));
 		if (vm->lease_time)
 			fprintf(out, " %u", vm->lease_time);
 		if (vm->tags)
@@ -73,14 +73,14 @@ static const struct good_row {
 	{ "a comma at the end", A ",vm-001,192.168.6.243,\n", A " vm-001 192.168.6.243;" },
 	{ "a comma at the end, with a blank and CR", A ",vm-001,192.168.6.243, \r\n",
 		A " vm-001 192.168.6.243;" },
-	{ "a comment behind the line", A ",vm-001,192.168.6.243 # mine\n", A
-		" vm-001 192.168.6.243;" },
+	{ "a comment behind the line", A ",vm-001,192.168.6.243 # mine\n",
+		A " vm-001 192.168.6.243;" },
 	{ "a comment behind a comma", A ",vm-001,192.168.6.243,\t# mine, too\n",
 		A " vm-001 192.168.6.243;" },
-	{ "dashes in the MAC", "d0-0d-8e-9f-42-88,vm-001,192.168.6.243\n", A
-		" vm-001 192.168.6.243;" },
-	{ "capitals in the MAC", "D0:0D:8E:9F:42:88,vm-001,192.168.6.243\n", A
-		" vm-001 192.168.6.243;" },
+	{ "dashes in the MAC", "d0-0d-8e-9f-42-88,vm-001,192.168.6.243\n",
+		A " vm-001 192.168.6.243;" },
+	{ "capitals in the MAC", "D0:0D:8E:9F:42:88,vm-001,192.168.6.243\n",
+		A " vm-001 192.168.6.243;" },
 	{ "lease time: seconds without a unit", A ",vm-001,192.168.6.243,300\n",
 		A " vm-001 192.168.6.243 300;" },
 	{ "lease time: seconds", A ",vm-001,192.168.6.243,300s\n", A " vm-001 192.168.6.243 300;" },
@@ -93,8 +93,8 @@ static const struct good_row {
 	{ "ignore", A ",vm-001,192.168.6.243,ignore\n", A " vm-001 192.168.6.243 ignore;" },
 	{ "id: is accepted and not used", A ",id:01:d0:0d:8e:9f:42:88,vm-001,192.168.6.243\n",
 		A " vm-001 192.168.6.243;" },
-	{ "id:* is accepted and not used", A ",id:*,vm-001,192.168.6.243\n", A
-		" vm-001 192.168.6.243;" },
+	{ "id:* is accepted and not used", A ",id:*,vm-001,192.168.6.243\n",
+		A " vm-001 192.168.6.243;" },
 	{ "set: a tag", A ",set:web,vm-001,192.168.6.243\n", A " vm-001 192.168.6.243 tags=web;" },
 	{ "set: tags, in small letters", A ",set:Web,vm-001,set:db_2,192.168.6.243\n",
 		A " vm-001 192.168.6.243 tags=web db_2;" },
@@ -106,20 +106,21 @@ static const struct good_row {
 	{ "name: one letter", A ",a,192.168.6.243\n", A " a 192.168.6.243;" },
 	{ "name: digits and letters (RFC 1123 2.1)", A ",3com-1,192.168.6.243\n",
 		A " 3com-1 192.168.6.243;" },
-	{ "name: 63 characters", A "," NAME_63 ",192.168.6.243\n", A " "
-		NAME_63 " 192.168.6.243;" },
+	{ "name: 63 characters", A "," NAME_63 ",192.168.6.243\n",
+		A " " NAME_63 " 192.168.6.243;" },
 	{ "name: one that is hexadecimal only", A ",deadbeef,192.168.6.243\n",
 		A " deadbeef 192.168.6.243;" },
-	{ "name: one that begins as a keyword", A ",ignored,192.168.6.243\n", A
-		" ignored 192.168.6.243;" },
-	{ "name: its case is kept", A ",Web-Server,192.168.6.243\n", A
-		" Web-Server 192.168.6.243;" },
+	{ "name: one that begins as a keyword", A ",ignored,192.168.6.243\n",
+		A " ignored 192.168.6.243;" },
+	{ "name: its case is kept", A ",Web-Server,192.168.6.243\n",
+		A " Web-Server 192.168.6.243;" },
 	{ "the first and the last address of the network",
-		A ",a,192.168.6.1\n" B ",b,192.168.6.254\n", A " a 192.168.6.1;" B
-		" b 192.168.6.254;" },
-	{ "a line of 1000 characters", A ",a,192.168.6.1 # "
-		NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63
-		NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 "\n", A " a 192.168.6.1;" },
+		A ",a,192.168.6.1\n" B ",b,192.168.6.254\n",
+		A " a 192.168.6.1;" B " b 192.168.6.254;" },
+	{ "a line of 1000 characters",
+		A ",a,192.168.6.1 # " NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63
+			NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 NAME_63 "\n",
+		A " a 192.168.6.1;" },
 };
 
 static void test_good(void **state)
@@ -155,8 +156,8 @@ static const struct bad_row {
 	{ "no name", OCTETS(A ",192.168.6.243\n"), { { 1, "name" } } },
 	{ "no IP", OCTETS(A ",vm-001\n"), { { 1, "IP" } } },
 	{ "one word", OCTETS("vm-001\n"), { { 1, "MAC" }, { 1, "IP" } } },
-	{ "ignore alone: a VM has all three", OCTETS(A ",ignore\n"), { { 1, "name" },
-		{ 1, "IP" } } },
+	{ "ignore alone: a VM has all three", OCTETS(A ",ignore\n"),
+		{ { 1, "name" }, { 1, "IP" } } },
 	{ "two MACs", OCTETS(A "," B ",vm-001,192.168.6.243\n"), { { 1, B } } },
 	{ "two names", OCTETS(A ",vm-001,vm-002,192.168.6.243\n"), { { 1, "vm-002" } } },
 	{ "two IPs", OCTETS(A ",vm-001,192.168.6.243,192.168.6.244\n"),
@@ -226,20 +227,19 @@ static const struct bad_row {
 		{ { 2, "line 1" } } },
 	{ "twice the name: both lines", OCTETS(A ",a,192.168.6.1\n\n" B ",a,192.168.6.2\n"),
 		{ { 3, "line 1" } } },
-	{ "twice the name, in capitals (as in DNS)", OCTETS(A ",web,192.168.6.1\n" B
-		",WEB,192.168.6.2\n"),
-		{ { 2, "line 1" } } },
+	{ "twice the name, in capitals (as in DNS)",
+		OCTETS(A ",web,192.168.6.1\n" B ",WEB,192.168.6.2\n"), { { 2, "line 1" } } },
 	{ "twice the IP: both lines", OCTETS("\n" A ",a,192.168.6.1\n" B ",b,192.168.6.1\n"),
 		{ { 3, "line 2" } } },
-	{ "twice the whole line: all three are told", OCTETS(A ",a,192.168.6.1\n" A
-		",a,192.168.6.1\n"),
+	{ "twice the whole line: all three are told",
+		OCTETS(A ",a,192.168.6.1\n" A ",a,192.168.6.1\n"),
 		{ { 2, A }, { 2, "name" }, { 2, "192.168.6.1" } } },
 	{ "three times the IP: each later one",
 		OCTETS(A ",a,192.168.6.1\n" B ",b,192.168.6.1\n" C ",c,192.168.6.1\n"),
 		{ { 2, "line 1" }, { 3, "line 1" } } },
 	{ "all problems, not only the first",
 		OCTETS("x\n" A ",a,192.168.6.1\n" B ",b,10.0.0.1\n" C ",_,192.168.6.3\n" A
-		",d,192.168.6.4\n"),
+		       ",d,192.168.6.4\n"),
 		{ { 1, "MAC" }, { 1, "IP" }, { 3, "10.0.0.1" }, { 4, "_" }, { 5, "line 2" } } },
 	{ "all problems of one line", OCTETS("d0:0d,-vm,192.168.6.999\n"),
 		{ { 1, "d0:0d" }, { 1, "-vm" }, { 1, "192.168.6.999" } } },
@@ -258,7 +258,8 @@ static void test_bad(void **state)
 	assert_null(plan);
 	for (; expected < COUNT(row->problem) && row->problem[expected].line; expected++)
 		assert_int_not_equal(problems_match(&problems, row->problem[expected].line,
-			row->problem[expected].text), 0);
+					     row->problem[expected].text),
+			0);
 	if (!row->more)
 		assert_int_equal(problems.count, expected);
 	/* in the order of the file, for the reader */
@@ -404,9 +405,8 @@ static const struct diff_row {
 	{ "compare: the same", BASE, BASE, { 0, 0, 0 } },
 	{ "compare: the order means nothing", BASE, B ",b,192.168.6.2\n" A ",a,192.168.6.1\n",
 		{ 0, 0, 0 } },
-	{ "compare: the form means nothing", BASE, "# c\n a,192.168.6.1,D0-0D-8E-9F-42-88\r\n" B
-		",b,192.168.6.2,",
-		{ 0, 0, 0 } },
+	{ "compare: the form means nothing", BASE,
+		"# c\n a,192.168.6.1,D0-0D-8E-9F-42-88\r\n" B ",b,192.168.6.2,", { 0, 0, 0 } },
 	{ "compare: one added", BASE, BASE C ",c,192.168.6.3\n", { 1, 0, 0 } },
 	{ "compare: one removed", BASE, A ",a,192.168.6.1\n", { 0, 0, 1 } },
 	{ "compare: another MAC", BASE, A ",a,192.168.6.1\n" C ",b,192.168.6.2\n", { 0, 1, 0 } },
@@ -451,8 +451,7 @@ static char *many_lines(size_t count, bool same, size_t *ret_len)
 		size_t n = same ? 0 : i;
 
 		fprintf(out, "02:00:00:%02zx:%02zx:%02zx,vm-%zu,10.%zu.%zu.%zu\n", n >> 16 & 255,
-			n >> 8 & 255,
-			n & 255, n, 1 + (n >> 16), n >> 8 & 255, n & 255);
+			n >> 8 & 255, n & 255, n, 1 + (n >> 16), n >> 8 & 255, n & 255);
 	}
 	fclose(out);
 	return text;
@@ -531,12 +530,10 @@ int main(void)
 	SUITE_ROWS(&suite, test_good, good_rows);
 	SUITE_ROWS(&suite, test_bad, bad_rows);
 	suite_add(&suite, "without a known network no address is held against it",
-		test_unknown_network,
-		NULL);
+		test_unknown_network, NULL);
 	suite_add(&suite, "a line of 5000 characters is refused", test_long_line, NULL);
 	suite_add(&suite, "problems found before are kept and do not count",
-		test_keeps_earlier_problems,
-		NULL);
+		test_keeps_earlier_problems, NULL);
 	suite_add(&suite, "lookups by MAC, IP and name", test_lookups, NULL);
 	suite_add(&suite, "lookups in an empty plan", test_lookups_in_empty, NULL);
 	SUITE_ROWS(&suite, test_name, name_rows);

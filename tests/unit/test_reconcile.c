@@ -6,12 +6,12 @@
 
 #include "natmgr/reconcile.h"
 
-#define P(n) IP4(20, 251, 48, n) /* the pool is P(99) to P(110) */
-#define VM1  IP4(10, 77, 0, 11)  /* bound to P(99), its source, and P(100) */
-#define VM2  IP4(10, 77, 0, 12)  /* bound to P(101) */
-#define VM3  IP4(10, 77, 0, 13)  /* 80/tcp and 5000-5010/udp of P(103), and its source */
-#define VM4  IP4(10, 77, 0, 14)  /* 443/tcp of P(103) */
-#define VM5  IP4(10, 77, 0, 15)  /* nothing */
+#define P(n)  IP4(20, 251, 48, n) /* the pool is P(99) to P(110) */
+#define VM1   IP4(10, 77, 0, 11)  /* bound to P(99), its source, and P(100) */
+#define VM2   IP4(10, 77, 0, 12)  /* bound to P(101) */
+#define VM3   IP4(10, 77, 0, 13)  /* 80/tcp and 5000-5010/udp of P(103), and its source */
+#define VM4   IP4(10, 77, 0, 14)  /* 443/tcp of P(103) */
+#define VM5   IP4(10, 77, 0, 15)  /* nothing */
 #define WORLD IP4(8, 8, 8, 8)
 #define HOST  IP4(20, 251, 48, 2) /* the host's own outer address */
 
@@ -23,12 +23,24 @@ static const struct mapping map[] = {
 };
 
 static const struct port_mapping ports[] = {
-	{ .address = P(103), .inner = VM3, .protocol = IPPROTO_TCP, .first = 80, .last = 80,
+	{ .address = P(103),
+		.inner = VM3,
+		.protocol = IPPROTO_TCP,
+		.first = 80,
+		.last = 80,
 		.to = 8080,
 		.is_source = true },
-	{ .address = P(103), .inner = VM4, .protocol = IPPROTO_TCP, .first = 443, .last = 443,
+	{ .address = P(103),
+		.inner = VM4,
+		.protocol = IPPROTO_TCP,
+		.first = 443,
+		.last = 443,
 		.to = 443 },
-	{ .address = P(103), .inner = VM3, .protocol = IPPROTO_UDP, .first = 5000, .last = 5010,
+	{ .address = P(103),
+		.inner = VM3,
+		.protocol = IPPROTO_UDP,
+		.first = 5000,
+		.last = 5010,
 		.to = 5000 },
 };
 
@@ -53,8 +65,8 @@ static const struct flow_row {
 		false },
 	{ "out: with an address that is another VM's now", { VM1, WORLD, WORLD, P(101) }, true },
 	{ "out: with an address that is free now", { VM1, WORLD, WORLD, P(105) }, true },
-	{ "out: a VM without an address, by somebody else's masquerade", { VM5, WORLD, WORLD,
-		HOST }, false },
+	{ "out: a VM without an address, by somebody else's masquerade",
+		{ VM5, WORLD, WORLD, HOST }, false },
 	{ "out: a VM without an address, not translated", { VM5, WORLD, WORLD, VM5 }, false },
 	{ "out: the host itself with a bound address", { P(99), WORLD, WORLD, P(99) }, false },
 	{ "out: the host itself", { HOST, WORLD, WORLD, HOST }, false },
@@ -73,23 +85,23 @@ static const struct flow_row {
 	{ "forward: to the VM of the port", { WORLD, P(103), VM3, WORLD, IPPROTO_TCP, 80 }, false },
 	{ "forward: to the VM of another port", { WORLD, P(103), VM3, WORLD, IPPROTO_TCP, 443 },
 		true },
-	{ "forward: to the VM of the port of the other protocol", { WORLD, P(103), VM3, WORLD,
-		IPPROTO_UDP, 80 }, true },
+	{ "forward: to the VM of the port of the other protocol",
+		{ WORLD, P(103), VM3, WORLD, IPPROTO_UDP, 80 }, true },
 	{ "forward: a range, its first port", { WORLD, P(103), VM3, WORLD, IPPROTO_UDP, 5000 },
 		false },
 	{ "forward: a range, its last port", { WORLD, P(103), VM3, WORLD, IPPROTO_UDP, 5010 },
 		false },
 	{ "forward: behind the range", { WORLD, P(103), VM3, WORLD, IPPROTO_UDP, 5011 }, true },
-	{ "forward: a port that goes nowhere is the host's", { WORLD, P(103), P(103), WORLD,
-		IPPROTO_TCP, 22 }, false },
-	{ "forward: begun with the host before the port went to a VM", { WORLD, P(103), P(103),
-		WORLD, IPPROTO_TCP, 80 }, true },
-	{ "forward: ICMP to a shared address is the host's", { WORLD, P(103), P(103), WORLD,
-		IPPROTO_ICMP, 0 }, false },
-	{ "forward: out with the shared address, the VM whose source it is", { VM3, WORLD, WORLD,
-		P(103), IPPROTO_TCP, 25 }, false },
-	{ "forward: out with the shared address, another VM", { VM4, WORLD, WORLD, P(103),
-		IPPROTO_TCP, 25 }, true },
+	{ "forward: a port that goes nowhere is the host's",
+		{ WORLD, P(103), P(103), WORLD, IPPROTO_TCP, 22 }, false },
+	{ "forward: begun with the host before the port went to a VM",
+		{ WORLD, P(103), P(103), WORLD, IPPROTO_TCP, 80 }, true },
+	{ "forward: ICMP to a shared address is the host's",
+		{ WORLD, P(103), P(103), WORLD, IPPROTO_ICMP, 0 }, false },
+	{ "forward: out with the shared address, the VM whose source it is",
+		{ VM3, WORLD, WORLD, P(103), IPPROTO_TCP, 25 }, false },
+	{ "forward: out with the shared address, another VM",
+		{ VM4, WORLD, WORLD, P(103), IPPROTO_TCP, 25 }, true },
 };
 
 static void test_flow(void **state)
@@ -98,9 +110,13 @@ static void test_flow(void **state)
 	struct config *config = config_of("");
 	const struct desired desired = { .map = (struct mapping *)(uintptr_t)map,
 		.count = COUNT(map),
-		.ports = (struct port_mapping *)(uintptr_t)ports, .port_count = COUNT(ports) };
-	struct flow_judge judge = { .config = config, .inner = self, .desired = &desired,
-		.new_sources = &row->new_source, .new_source_count = row->new_source != 0 };
+		.ports = (struct port_mapping *)(uintptr_t)ports,
+		.port_count = COUNT(ports) };
+	struct flow_judge judge = { .config = config,
+		.inner = self,
+		.desired = &desired,
+		.new_sources = &row->new_source,
+		.new_source_count = row->new_source != 0 };
 
 	assert_int_equal(flow_is_stale(&judge, &row->flow), row->stale);
 	config_free(config);
@@ -113,8 +129,8 @@ static void test_nothing_bound(void **state)
 	const struct desired desired = { 0 };
 	struct flow_judge judge = { .config = config, .inner = self, .desired = &desired };
 	const struct flow in = { WORLD, P(99), VM1, WORLD }, out = { VM1, WORLD, WORLD, P(99) };
-	const struct flow other = { VM1, WORLD, WORLD, VM1 }, masquerade = { VM1, WORLD, WORLD,
-		HOST };
+	const struct flow other = { VM1, WORLD, WORLD, VM1 },
+			  masquerade = { VM1, WORLD, WORLD, HOST };
 
 	(void)state;
 	assert_true(flow_is_stale(&judge, &in));
@@ -129,8 +145,11 @@ static void test_many_new_sources(void **state)
 	struct config *config = config_of("");
 	const struct desired desired = { 0 };
 	uint32_t sources[100];
-	struct flow_judge judge = { .config = config, .inner = self, .desired = &desired,
-		.new_sources = sources, .new_source_count = COUNT(sources) };
+	struct flow_judge judge = { .config = config,
+		.inner = self,
+		.desired = &desired,
+		.new_sources = sources,
+		.new_source_count = COUNT(sources) };
 
 	(void)state;
 	for (uint32_t i = 0; i < COUNT(sources); i++)

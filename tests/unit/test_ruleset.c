@@ -9,13 +9,15 @@
 
 #include "natmgr/ruleset.h"
 
-#define P(n) IP4(20, 251, 48, n)
+#define P(n)  IP4(20, 251, 48, n)
 #define VM(n) IP4(10, 77, 0, n)
 
-static const struct ruleset_settings plain = { .outer = "eth0", .bridge = "br0",
-	.inner = { IP4(10, 77, 0, 1), 24 } };
-static const struct ruleset_settings hairpin = { .outer = "eth0", .bridge = "br0",
-	.inner = { IP4(10, 77, 0, 1), 24 }, .hairpin = true };
+static const struct ruleset_settings plain = {
+	.outer = "eth0", .bridge = "br0", .inner = { IP4(10, 77, 0, 1), 24 }
+};
+static const struct ruleset_settings hairpin = {
+	.outer = "eth0", .bridge = "br0", .inner = { IP4(10, 77, 0, 1), 24 }, .hairpin = true
+};
 
 /* --- what is wanted ----------------------------------------------------------------------- */
 
@@ -31,13 +33,13 @@ static const struct build_row {
 	{ "build: the patent's two rules", &plain, { { P(99), VM(11), 1, true } }, { { 0 } },
 		"-d 20.251.48.99/32 -j DNAT --to-destination 10.77.0.11\n",
 		"-s 10.77.0.11/32 -o eth0 -j SNAT --to-source 20.251.48.99\n" },
-	{ "build: two addresses of a VM have one source", &plain, { { P(99), VM(11), 1, false },
-		{ P(100), VM(11), 2, true } }, { { 0 } },
+	{ "build: two addresses of a VM have one source", &plain,
+		{ { P(99), VM(11), 1, false }, { P(100), VM(11), 2, true } }, { { 0 } },
 		"-d 20.251.48.99/32 -j DNAT --to-destination 10.77.0.11\n"
 		"-d 20.251.48.100/32 -j DNAT --to-destination 10.77.0.11\n",
 		"-s 10.77.0.11/32 -o eth0 -j SNAT --to-source 20.251.48.100\n" },
-	{ "build: DNAT by public, SNAT by inner address", &plain, { { P(99), VM(12), 1, true },
-		{ P(100), VM(11), 2, true } }, { { 0 } },
+	{ "build: DNAT by public, SNAT by inner address", &plain,
+		{ { P(99), VM(12), 1, true }, { P(100), VM(11), 2, true } }, { { 0 } },
 		"-d 20.251.48.99/32 -j DNAT --to-destination 10.77.0.12\n"
 		"-d 20.251.48.100/32 -j DNAT --to-destination 10.77.0.11\n",
 		"-s 10.77.0.11/32 -o eth0 -j SNAT --to-source 20.251.48.100\n"
@@ -51,8 +53,8 @@ static const struct build_row {
 		"-j SNAT --to-source 10.77.0.1\n" },
 	{ "build: a shared address goes by ports, and nowhere else", &plain,
 		{ { P(99), 0, 1, false } },
-		{ { P(99), VM(11), IPPROTO_TCP, 80, 80, 8080, false }, { P(99), VM(12), IPPROTO_TCP,
-			443, 443, 443, true },
+		{ { P(99), VM(11), IPPROTO_TCP, 80, 80, 8080, false },
+			{ P(99), VM(12), IPPROTO_TCP, 443, 443, 443, true },
 			{ P(99), VM(13), IPPROTO_UDP, 5000, 5010, 5000, false } },
 		"-d 20.251.48.99/32 -p tcp -m tcp --dport 80 "
 		"-j DNAT --to-destination 10.77.0.11:8080\n"
@@ -115,9 +117,14 @@ static void test_build(void **state)
 
 static void test_equal(void **state)
 {
-	const struct rule base = { .source = { VM(11), 32 }, .destination = { P(99), 32 },
+	const struct rule base = { .source = { VM(11), 32 },
+		.destination = { P(99), 32 },
 		.out = "eth0",
-		.protocol = IPPROTO_TCP, .first = 80, .last = 90, .action = RULE_SNAT, .to = P(99),
+		.protocol = IPPROTO_TCP,
+		.first = 80,
+		.last = 90,
+		.action = RULE_SNAT,
+		.to = P(99),
 		.to_port = 8080 };
 	struct rule other[13];
 	size_t n = 0;
@@ -245,8 +252,7 @@ static void model_apply(struct model *model, const struct edit *edit)
 
 /* After the edits, `have` is `want`: these chains, these rules, in this order, one jump each. */
 static void assert_becomes(const struct ruleset *have, const struct ruleset *want,
-	size_t *ret_edits,
-	size_t *ret_kept)
+	size_t *ret_edits, size_t *ret_kept)
 {
 	struct edit *edits = NULL;
 	size_t count = ruleset_diff(have, want, &edits), kept = 0;
@@ -332,8 +338,8 @@ static void test_diff_first(void **state)
 	for (size_t i = 0; i < count; i++) {
 		jumps += edits[i].kind == EDIT_JUMP_NEW;
 		for (size_t k = i + 1; edits[i].kind == EDIT_JUMP_NEW && k < count; k++)
-			assert_false(edits[k].kind == EDIT_RULE_INSERT && !strcmp(edits[k].chain,
-				edits[i].chain));
+			assert_false(edits[k].kind == EDIT_RULE_INSERT &&
+				!strcmp(edits[k].chain, edits[i].chain));
 	}
 	assert_int_equal(jumps, 3);
 	free(edits);
@@ -372,7 +378,7 @@ static void test_diff_single(void **state)
 /* A chain of ours as somebody left it; the wanted rules are numbered, -1 is a foreign one. */
 static const struct damage_row {
 	const char *sentence;
-	int have[12];   /* ended by -9 */
+	int have[12]; /* ended by -9 */
 	unsigned jumps;
 	size_t wanted, edits;
 } damage_rows[] = {
@@ -403,8 +409,10 @@ static void test_mend(void **state)
 
 	chain->jumps = 1;
 	for (unsigned i = 0; i < row->wanted; i++)
-		chain_add_rule(chain, &(struct rule){ .destination = { P(99) + i, 32 },
-			.action = RULE_DNAT, .to = VM(11) });
+		chain_add_rule(chain,
+			&(struct rule){ .destination = { P(99) + i, 32 },
+				.action = RULE_DNAT,
+				.to = VM(11) });
 	there = ruleset_add_chain(&have, "EIPD-PREROUTING", "PREROUTING");
 	there->jumps = row->jumps;
 	for (size_t i = 0; row->have[i] != -9; i++) {
@@ -472,7 +480,7 @@ static void damage(struct ruleset *ruleset)
 		}
 		for (unsigned n = random_below(8); n > 0 && chain->count; n--) {
 			size_t a = random_below((unsigned)chain->count),
-				b = random_below((unsigned)chain->count);
+			       b = random_below((unsigned)chain->count);
 			struct rule rule = chain->rules[a];
 
 			chain->rules[a] = chain->rules[b];

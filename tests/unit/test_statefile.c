@@ -100,13 +100,16 @@ static const struct refused_row {
 static void test_read_refused(void **state)
 {
 	const struct refused_row *row = *state;
-	char *path, *text = (char *)(uintptr_t)"untouched";
+	char *path, *text = (char *)(uintptr_t) "untouched";
 	size_t len = 7;
 
 	setup(NULL);
 	file_write(path = path_in(directory, "eleven"), "12345678901", 11);
 	free(path);
-	file_write(path = path_in(directory, "nul"), "12\0" "45", 5);
+	file_write(path = path_in(directory, "nul"),
+		"12\0"
+		"45",
+		5);
 	free(path);
 	mkdir(path = path_in(directory, "directory"), 0755);
 	free(path);

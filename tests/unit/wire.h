@@ -58,23 +58,23 @@ static inline unsigned pseudo16(const uint8_t *ip, size_t udp_len)
 
 /* What is 0 has the value that a well-behaved client sends. */
 struct request {
-	uint8_t type;             /* option 53; 0: none */
-	const char *mac;          /* chaddr, 02:00:00:00:00:01 */
+	uint8_t type;    /* option 53; 0: none */
+	const char *mac; /* chaddr, 02:00:00:00:00:01 */
 	uint32_t ciaddr, giaddr;
 	uint16_t flags, secs;
 	uint8_t hops;
-	struct octets options;    /* behind option 53 */
+	struct octets options; /* behind option 53 */
 	struct octets sname, file;
 	bool without_end;
-	size_t total;             /* exact length, nothing beyond; 0: padded to 300 */
+	size_t total; /* exact length, nothing beyond; 0: padded to 300 */
 	struct {
-		size_t offset;    /* this octet of the message… */
-		uint8_t value;    /* …is this, whatever stood there */
+		size_t offset; /* this octet of the message… */
+		uint8_t value; /* …is this, whatever stood there */
 		bool on;
 	} patch[4];
 	/* the headers */
-	const char *source;       /* Ethernet source; as chaddr */
-	uint32_t source_ip, destination_ip; /* 0.0.0.0 (giaddr), 255.255.255.255 */
+	const char *source;                     /* Ethernet source; as chaddr */
+	uint32_t source_ip, destination_ip;     /* 0.0.0.0 (giaddr), 255.255.255.255 */
 	uint16_t source_port, destination_port; /* 68 (67 with giaddr), 67 */
 };
 
