@@ -101,7 +101,8 @@ install: all
 		install -m 644 conf/$$f $(DESTDIR)$(SYSCONFDIR)/eipd/; \
 	done
 
+# but for the kernel that the tests of real guests have downloaded
 clean:
-	rm -rf $(O)
+	rm -rf $(filter-out $(O)/vm,$(wildcard $(O)/*))
 
 -include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d)

@@ -268,21 +268,24 @@ static char *lower_trimmed(const char *start, const char *end)
 }
 
 /* iniparser does not say where a key stands: note each one's line, and what is there twice. */
-static void list_entries(struct config *config, const char *text, struct problems *problems)
+static void list_entries(struct config *config, char *text, struct problems *problems)
 {
 	char *section = xstrdup("");
 	bool continued = false;
 	unsigned line = 0;
 
-	for (const char *p = text, *end; *p; p = *end ? end + 1 : end) {
+	for (char *p = text, *end; *p; p = *end ? end + 1 : end) {
 		const char *start, *equals;
 		bool continuation = continued;
 
 		line++;
 		end = p + strcspn(p, "\n");
-		if (end - p > LINE_MAX_LEN)
-			problem_add(problems, config->path, line, "longer than %d characters",
+		if (end - p > LINE_MAX_LEN) {
+			problem_add(problems, config->path, line,
+				"longer than %d characters (a long option goes on in option.N.2)",
 				LINE_MAX_LEN);
+			*p = '#';
+		}
 		continued = end > p && end[-1] == '\\';
 		start = p + strspn(p, " \t\r");
 		equals = memchr(p, '=', (size_t)(end - p));

@@ -436,21 +436,41 @@ int config_set_client_arch(void *field, const char *value)
 	return for_each_item(value, take_arch, field);
 }
 
+static int append_part(struct config_raw_option *option, struct config_raw_option *part)
+{
+	option->data = xrealloc(option->data, option->len + part->len, 1);
+	memcpy(option->data + option->len, part->data, part->len);
+	option->len += part->len;
+	free(part->data);
+	return 0;
+}
+
 int config_set_raw_option(struct config_options *options, const char *number, const char *value)
 {
+	size_t digits = strspn(number, "0123456789");
 	struct config_raw_option option;
-	uint32_t code;
+	char text[8];
+	uint32_t code, part = 0;
 
-	if (number_parse(number, 1, 254, &code) || option_is_ours(code) ||
+	if (digits >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, number, digits);
+	text[digits] = '\0';
+	if (number_parse(text, 1, 254, &code) || option_is_ours(code) ||
+		(number[digits] &&
+			(number[digits] != '.' ||
+				number_parse(number + digits + 1, 2, 99, &part))) ||
 		parse_octets(value, &option))
 		return -EINVAL;
 	option.code = (uint8_t)code;
 	for (size_t i = 0; i < options->raw_count; i++) {
+		if (options->raw[i].code != option.code)
+			continue;
+		if (part)
+			return append_part(&options->raw[i], &option);
 		/* option.07 and option.7 are different keys for one option */
-		if (options->raw[i].code == option.code) {
-			free(option.data);
-			return -EEXIST;
-		}
+		free(option.data);
+		return -EEXIST;
 	}
 	options->raw = xrealloc(options->raw, options->raw_count + 1, sizeof(option));
 	options->raw[options->raw_count++] = option;

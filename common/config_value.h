@@ -43,7 +43,10 @@ int config_set_client_arch(void *field, const char *value);
 /* struct config_options */
 int config_set_router(void *field, const char *value);
 int config_set_routes(void *field, const char *value);
-/* option.N, N in `number`: added to the list. -EEXIST: it is there already. */
+/*
+ * option.N, N in `number`: added to the list. -EEXIST: it is there already. "N.2", "N.3", …: more
+ * of the same option, for a value that does not fit in a line.
+ */
 int config_set_raw_option(struct config_options *options, const char *number, const char *value);
 
 #endif

@@ -93,7 +93,8 @@ static struct dhcp_verdict decide_release(const struct dhcp_policy *policy, cons
 {
 	struct dhcp_verdict verdict = { .vm = vm, .lease = LEASE_RELEASED, .why = "released" };
 
-	if (!speaks_to_us(policy, message))
+	/* table 5 asks for option 54, but systemd-networkd 252 leaves it out */
+	if (message->option[OPT_SERVER_ID].data && !speaks_to_us(policy, message))
 		return silence(DROP_OTHER_SERVER, vm);
 	if (message->ciaddr != vm->ip)
 		return silence(DROP_MISMATCH, vm);

@@ -13,6 +13,10 @@ static enum dhcp_drop check_path(const struct dhcp_server *server, const struct 
 		return DROP_FOREIGN_SERVER;
 	if (frame->destination_port != PORT_DHCP_SERVER)
 		return DROP_PORT;
+	/* where somebody listens promiscuously, frames for others come up as well */
+	if (!mac_equal(&frame->destination, &server->mac) &&
+		!mac_equal(&frame->destination, &mac_broadcast))
+		return DROP_DESTINATION;
 	if (frame->destination_ip != UINT32_MAX &&
 		frame->destination_ip != server->policy.self.addr &&
 		frame->destination_ip != ip4_prefix_broadcast(&server->policy.self))

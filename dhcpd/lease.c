@@ -11,10 +11,18 @@
 
 #include "common/memory.h"
 
+/*
+ * Milliseconds. The file may lack a renewal just before the end of the daemon that wrote it: a VM
+ * that is there renews at about the time that stands there, and shall not be told dead and born
+ * again.
+ */
+#define GRACE 10000
+
 struct lease {
 	uint64_t expires; /* 0: none */
 	uint64_t ended;   /* 0: not since the start */
 	bool ran_out;
+	bool from_file; /* and not renewed since */
 };
 
 struct lease_table {
@@ -53,7 +61,7 @@ static struct lease *lease_of(const struct lease_table *table, const struct vm *
 static void set_expires(struct lease_table *table, struct lease *lease, uint64_t expires)
 {
 	lease->expires = expires;
-	lease->ran_out = false;
+	lease->ran_out = lease->from_file = false;
 	table->dirty = true;
 	if (expires && expires != LEASE_FOREVER && (!table->next || expires < table->next))
 		table->next = expires;
@@ -104,15 +112,16 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now)
 	if (!table->next || table->next > now)
 		return table->next;
 	for (size_t i = 0; i < plan_count(table->plan); i++) {
-		uint64_t expires = table->leases[i].expires;
+		uint64_t expires = table->leases[i].expires, due;
 
 		if (!expires || expires == LEASE_FOREVER)
 			continue;
-		if (expires <= now) {
+		due = expires + (table->leases[i].from_file ? GRACE : 0);
+		if (due <= now) {
 			lease_end(table, plan_vm(table->plan, i), now);
 			table->leases[i].ran_out = true;
-		} else if (!next || expires < next) {
-			next = expires;
+		} else if (!next || due < next) {
+			next = due;
 		}
 	}
 	return table->next = next;
@@ -202,6 +211,7 @@ static bool read_line(struct lease_table *table, const char *line, uint64_t now,
 		return true;
 	}
 	set_expires(table, lease_of(table, vm), expires ? expires : 1);
+	lease_of(table, vm)->from_file = expires > now;
 	if (expires > now)
 		table->listener(table->ctx, LEASE_OLD, vm, expires,
 			strcmp(vm->name, name) ? name : NULL);

@@ -110,7 +110,8 @@ static const struct decide_row {
 	{ "19: RELEASE to another server",
 		{ .type = 7, .ciaddr = PLANNED, .options = OCTETS(THEM) },
 		.drop = DROP_OTHER_SERVER },
-	{ "19: RELEASE to no server", { .type = 7, .ciaddr = PLANNED }, .drop = DROP_OTHER_SERVER },
+	/* which RFC 2131 does not allow, and systemd-networkd sends */
+	{ "19: RELEASE to no server", { .type = 7, .ciaddr = PLANNED }, .lease = LEASE_RELEASED },
 	{ "19: RELEASE of an unknown MAC", { .type = 7, .ciaddr = PLANNED, .options = OCTETS(US) },
 		UNKNOWN, .drop = DROP_UNKNOWN },
 	{ "20: INFORM", { .type = 8, .ciaddr = PLANNED }, .reply = DHCP_ACK },

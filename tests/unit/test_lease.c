@@ -327,6 +327,29 @@ static void test_read_expired(void **state)
 	}
 }
 
+/* A renewal that the file lacks comes at about the time that stands there: no `del` before that. */
+static void test_read_grace(void **state)
+{
+	struct plan *plan = plan_of(A B);
+	struct lease_table *table = table_new(plan);
+
+	(void)state;
+	assert_int_equal(lease_read(table, "1700000050 02:00:00:00:00:01 10.77.0.11 a *\n", 5000,
+				 WALL),
+		0);
+	assert_told("old a 10.77.0.11 55000; ");
+	assert_int_equal(lease_sweep(table, 60000), 65000);
+	assert_told("");
+	/* renewed: from now on the lease ends when it ends */
+	lease_grant(table, plan_vm(plan, 0), 50, 60000);
+	assert_int_equal(lease_sweep(table, 65000), 110000);
+	assert_told("");
+	assert_int_equal(lease_sweep(table, 110000), 0);
+	assert_told("del a 10.77.0.11; ");
+	lease_table_free(table);
+	plan_free(plan);
+}
+
 static void test_write_and_read(void **state)
 {
 	struct plan *plan = plan_of(A B C);
@@ -385,6 +408,8 @@ int main(void)
 	SUITE_ROWS(&suite, test_read, read_rows);
 	suite_add(&suite, "read: what expired meanwhile ends at the first sweep", test_read_expired,
 		NULL);
+	suite_add(&suite, "read: a lease that may have been renewed gets a moment",
+		test_read_grace, NULL);
 	suite_add(&suite, "what was written is read, across a boot", test_write_and_read, NULL);
 	suite_add(&suite, "an empty plan", test_empty_plan, NULL);
 	return suite_run(&suite, "lease");
