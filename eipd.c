@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,6 +269,10 @@ static void check_services(const struct config *config, bool port, struct proble
 			"[dhcp] callback: %s is not a program that can be run; name one, or nothing",
 			config->dhcp.callback);
 
+	if (*config->dhcp.callback_user && !getpwnam(config->dhcp.callback_user))
+		problem_add(problems, config->path, config_line(config, "dhcp", "callback-user"),
+			"[dhcp] callback-user: there is no user %s on this host",
+			config->dhcp.callback_user);
 	/* without the bridge there is nothing to bind to, which has been said */
 	if (err && err != -ENODEV)
 		problem_add(problems, config->path, config_line(config, "inner", "bridge"),
@@ -428,7 +433,7 @@ static int start_services(struct eipd *eipd)
 		free(error);
 		return err;
 	}
-	planner_start(eipd->planner, eipd->control, eipd->events, &hooks);
+	planner_start(eipd->planner, eipd->loop, eipd->control, eipd->events, &hooks);
 	if (eipd->config->nat.reclaim_after != TIME_INFINITE)
 		reclaim(eipd);
 	err = netlink_monitor_start(&eipd->monitor, eipd->loop, on_links_changed, eipd);

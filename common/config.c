@@ -70,11 +70,14 @@ static const struct key keys[] = {
 		"a number from 0 to 100" },
 	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), config_set_path,
 		"the absolute path of a file" },
+	{ "plan", "watch", "no", AT(plan.watch), config_set_bool, YES_OR_NO },
 	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), config_set_bool, YES_OR_NO },
 	{ "dhcp", "client-id-echo", "yes", AT(dhcp.client_id_echo), config_set_bool, YES_OR_NO },
 	{ "dhcp", "verify-source", "yes", AT(dhcp.verify_source), config_set_bool, YES_OR_NO },
 	{ "dhcp", "callback", "", AT(dhcp.callback), config_set_path_or_none,
 		"the absolute path of a program, or nothing" },
+	{ "dhcp", "callback-user", "", AT(dhcp.callback_user), config_set_text,
+		"the name of a user, or nothing (that is root)" },
 	{ "dhcp", "callback-timeout", "30s", AT(dhcp.callback_timeout), config_set_timeout,
 		"a time from 1s to 1d, " A_TIME },
 	{ "dhcp", "log", "/var/log/eipd/lease.log", AT(dhcp.log), config_set_path_or_none,
@@ -635,6 +638,7 @@ void config_free(struct config *config)
 	free(config->plan.file);
 	options_done(&config->dhcp.options);
 	free(config->dhcp.callback);
+	free(config->dhcp.callback_user);
 	free(config->dhcp.log);
 	for (size_t i = 0; i < config->tag_count; i++)
 		tag_done(&config->tags[i]);

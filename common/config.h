@@ -114,11 +114,12 @@ struct config {
 	} outer;
 	struct {
 		char *file;
+		bool watch;
 	} plan;
 	struct {
 		struct config_options options;
 		bool authoritative, client_id_echo, verify_source;
-		char *callback, *log;
+		char *callback, *callback_user, *log;
 		uint32_t callback_timeout; /* seconds */
 	} dhcp;
 	struct config_tag *tags; /* in the order of the file */

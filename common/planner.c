@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/planstore.h"
+#include "common/watch.h"
 #include "common/writer.h"
 
 struct planner {
@@ -23,6 +24,7 @@ struct planner {
 	time_t loaded;
 	char *error; /* why the file is not what is in force; NULL: it is */
 	struct writer last_good;
+	struct watch watch;
 };
 
 /* --- into force --------------------------------------------------------------------------- */
@@ -398,18 +400,51 @@ void planner_free(struct planner *planner)
 {
 	if (!planner)
 		return;
+	watch_stop(&planner->watch);
 	plan_free(planner->plan);
 	writer_done(&planner->last_good);
 	free(planner->error);
 	free(planner);
 }
 
-void planner_start(struct planner *planner, struct control *control, struct events *events,
-	const struct planner_hooks *hooks)
+/* The file was written; perhaps by ourselves, or without a change that matters. */
+static void file_changed(void *ctx)
 {
+	struct planner *planner = ctx;
+	struct problems problems = { 0 };
+	struct plan_diff diff;
+	struct plan *plan;
+	char *text;
+
+	if (planstore_load(planner->config, &planner->inner, &plan, &text, &problems)) {
+		refuse_plan(planner, &problems, NULL);
+		problems_done(&problems);
+		return;
+	}
+	diff = plan_compare(planner->plan, plan);
+	if (planner->error || diff.added || diff.changed || diff.removed) {
+		writer_write(&planner->last_good, text, strlen(text));
+		adopt_plan(planner, plan, NULL, NULL);
+	} else {
+		plan_free(plan);
+		free(text);
+	}
+}
+
+void planner_start(struct planner *planner, struct loop *loop, struct control *control,
+	struct events *events, const struct planner_hooks *hooks)
+{
+	int err;
+
 	planner->hooks = *hooks;
 	planner->events = events;
 	control_register(control, commands, sizeof(commands) / sizeof(*commands), planner);
+	if (!planner->config->plan.watch)
+		return;
+	err = watch_start(&planner->watch, loop, planner->config->plan.file, file_changed, planner);
+	if (err)
+		log_warning("plan: %s cannot be watched: %s; eipctl reload takes changes over",
+			planner->config->plan.file, strerror(-err));
 }
 
 void planner_child_exited(struct planner *planner)

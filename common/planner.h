@@ -35,9 +35,9 @@ struct planner_hooks {
 int planner_new(const struct config *config, const struct ip4_prefix *inner,
 	struct planner **ret_planner, struct problems *problems);
 void planner_free(struct planner *planner);
-/* From now on the plan may change. All must outlive the planner's use of them. */
-void planner_start(struct planner *planner, struct control *control, struct events *events,
-	const struct planner_hooks *hooks);
+/* From now on the plan may change, also by itself where [plan] watch says so. All must outlive the planner's use of them. */
+void planner_start(struct planner *planner, struct loop *loop, struct control *control,
+	struct events *events, const struct planner_hooks *hooks);
 /* At SIGCHLD. */
 void planner_child_exited(struct planner *planner);
 

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +92,19 @@ static void time_is_up(void *ctx)
 	kill(-spawn->pid, SIGKILL);
 }
 
-_Noreturn static void become(char *const argv[], char *const env[], int output)
+static int become_user(const char *name)
+{
+	const struct passwd *user;
+
+	errno = ENOENT;
+	user = getpwnam(name);
+	if (!user || initgroups(name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 ||
+		setuid(user->pw_uid) < 0)
+		return -1;
+	return 0;
+}
+
+_Noreturn static void become(char *const argv[], char *const env[], int output, const char *user)
 {
 	sigset_t none;
 	int null = open("/dev/null", O_RDONLY);
@@ -106,6 +120,10 @@ _Noreturn static void become(char *const argv[], char *const env[], int output)
 	if (syscall(SYS_close_range, 3, ~0u, 0) < 0) {
 		for (int fd = 3; fd < 1024; fd++)
 			close(fd);
+	}
+	if (user && *user && become_user(user) < 0) {
+		dprintf(STDERR_FILENO, "cannot become %s: %s\n", user, strerror(errno));
+		_exit(127);
 	}
 	if (chdir("/") < 0)
 		_exit(127);
@@ -126,7 +144,7 @@ int spawn_start(struct spawn *spawn, char *const argv[], char *const env[],
 		return -errno;
 	pid = fork();
 	if (pid == 0)
-		become(argv, env, pipefd[1]);
+		become(argv, env, pipefd[1], spawn->user);
 	close(pipefd[1]);
 	if (pid < 0) {
 		int err = -errno;

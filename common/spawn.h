@@ -3,7 +3,8 @@
  * spawn: one child process at a time, with a time limit, its output taken line by line.
  *
  * The child has a session of its own, /dev/null as standard input, no descriptor of ours but its
- * two outputs, default signals, and / as its directory. A child that outlives its time is killed
+ * two outputs, default signals, and / as its directory; where a user is named, it is that user,
+ * with its groups and no more. A child that outlives its time is killed
  * with all of its session's process group.
  */
 #ifndef EIPD_COMMON_SPAWN_H
@@ -21,6 +22,8 @@ struct spawn {
 	/* status as of waitpid(2) */
 	void (*on_exit)(void *ctx, int status, bool timed_out);
 	void *ctx;
+	const char
+		*user; /* whom the child becomes; NULL or "": whom we are. May be set after init */
 	/* private */
 	pid_t pid; /* 0: none runs */
 	bool timed_out;

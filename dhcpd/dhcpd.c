@@ -456,6 +456,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	dhcpd->leases = lease_table_new(setup->plan, on_lease_event, dhcpd);
 	callback_init(&dhcpd->callback, setup->loop, config->dhcp.callback,
 		config->dhcp.callback_timeout);
+	dhcpd->callback.spawn.user = config->dhcp.callback_user;
 	err = oplog_open(&dhcpd->oplog, config->dhcp.log);
 	if (err)
 		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
