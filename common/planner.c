@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/planstore.h"
+#include "common/statefile.h"
 #include "common/watch.h"
 #include "common/writer.h"
 
@@ -24,6 +25,7 @@ struct planner {
 	time_t loaded;
 	char *error; /* why the file is not what is in force; NULL: it is */
 	struct writer last_good;
+	TAILQ_HEAD(, reload) reloads; /* the first is being written */
 	struct watch watch;
 };
 
@@ -62,23 +64,20 @@ static char *plan_refusal(const struct planner *planner, size_t count)
 		planner->config->plan.file, count, count == 1 ? "" : "s");
 }
 
-static void plan_kept(void *ctx, int err)
-{
-	const struct planner *planner = ctx;
-
-	if (err)
-		log_warning(
-			"plan: no copy could be kept under %s: %s; if the file is spoiled, the next "
-			"start will have none to go by",
-			planner->config->daemon.state_dir, strerror(-err));
-}
-
-/* A plan on its way into force, and the client that waits for it (if any). */
+/*
+ * A plan on its way into force, or one that is refused, and the client that waits for it (if any).
+ * They go in order, one at a time: first a good plan's copy is on disk, then it comes into force,
+ * then it is answered, so that what was answered is not lost whatever happens next.
+ */
 struct reload {
 	struct planner *planner;
+	struct plan *plan; /* NULL: refused */
+	char *text;
+	struct problems problems;
 	struct plan_diff diff;
 	struct control_request *request;
 	json_t *result; /* what the client is told; NULL: the numbers of the difference */
+	TAILQ_ENTRY(reload) link;
 };
 
 static json_t *describe_diff(const struct plan_diff *diff)
@@ -118,40 +117,88 @@ static void refuse_plan(struct planner *planner, const struct problems *problems
 			"%s", planner->error);
 }
 
-static void adopt_plan(struct planner *planner, struct plan *plan, struct control_request *request,
-	json_t *result)
+static void adopt_plan(struct planner *planner, struct reload *reload)
 {
-	struct reload *reload = xcalloc(1, sizeof(*reload));
 	struct plan *old = planner->plan;
 
-	*reload = (struct reload){ planner, plan_compare(old, plan), request, result };
+	reload->diff = plan_compare(old, reload->plan);
 	free(planner->error);
 	planner->error = NULL;
 	planner->loaded = time(NULL);
-	planner->plan = plan;
+	planner->plan = reload->plan;
 	events_post(planner->events, "reload",
-		json_pack("{s:I, s:I, s:I, s:I}", "vms", (json_int_t)plan_count(plan), "added",
-			(json_int_t)reload->diff.added, "changed", (json_int_t)reload->diff.changed,
-			"removed", (json_int_t)reload->diff.removed));
-	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed", plan_count(plan),
-		reload->diff.added, reload->diff.changed, reload->diff.removed);
-	planner->hooks.adopt(planner->hooks.ctx, plan, reload_done, reload);
+		json_pack("{s:I, s:I, s:I, s:I}", "vms", (json_int_t)plan_count(reload->plan),
+			"added", (json_int_t)reload->diff.added, "changed",
+			(json_int_t)reload->diff.changed, "removed",
+			(json_int_t)reload->diff.removed));
+	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed",
+		plan_count(reload->plan), reload->diff.added, reload->diff.changed,
+		reload->diff.removed);
+	planner->hooks.adopt(planner->hooks.ctx, reload->plan, reload_done, reload);
 	plan_free(old);
+}
+
+/* Works off what waits, up to the next plan that has to be written first. */
+static void run_reloads(struct planner *planner)
+{
+	struct reload *reload;
+
+	while ((reload = TAILQ_FIRST(&planner->reloads)) && !reload->plan) {
+		TAILQ_REMOVE(&planner->reloads, reload, link);
+		refuse_plan(planner, &reload->problems, reload->request);
+		problems_done(&reload->problems);
+		free(reload);
+	}
+	if (reload) {
+		char *text = reload->text;
+
+		reload->text = NULL;
+		writer_write(&planner->last_good, text, strlen(text));
+	}
+}
+
+static void plan_kept(void *ctx, int err)
+{
+	struct planner *planner = ctx;
+	struct reload *reload = TAILQ_FIRST(&planner->reloads);
+
+	if (err)
+		log_warning("plan: no copy could be kept under %s: %s; if the file is spoiled, the "
+			    "next start will have none to go by",
+			planner->config->daemon.state_dir, strerror(-err));
+	if (!reload)
+		return;
+	TAILQ_REMOVE(&planner->reloads, reload, link);
+	adopt_plan(planner, reload);
+	run_reloads(planner);
+}
+
+/* Takes plan, text, problems and result. */
+static void queue_reload(struct planner *planner, struct plan *plan, char *text,
+	const struct problems *problems, struct control_request *request, json_t *result)
+{
+	struct reload *reload = xcalloc(1, sizeof(*reload));
+	bool idle = TAILQ_EMPTY(&planner->reloads);
+
+	*reload = (struct reload){ .planner = planner,
+		.plan = plan,
+		.text = text,
+		.problems = *problems,
+		.request = request,
+		.result = result };
+	TAILQ_INSERT_TAIL(&planner->reloads, reload, link);
+	if (idle)
+		run_reloads(planner);
 }
 
 void planner_reload(struct planner *planner, struct control_request *request)
 {
 	struct problems problems = { 0 };
-	struct plan *plan;
-	char *text;
+	struct plan *plan = NULL;
+	char *text = NULL;
 
-	if (planstore_load(planner->config, &planner->inner, &plan, &text, &problems)) {
-		refuse_plan(planner, &problems, request);
-	} else {
-		writer_write(&planner->last_good, text, strlen(text));
-		adopt_plan(planner, plan, request, NULL);
-	}
-	problems_done(&problems);
+	(void)planstore_load(planner->config, &planner->inner, &plan, &text, &problems);
+	queue_reload(planner, plan, text, &problems, request, NULL);
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
@@ -296,8 +343,7 @@ static void end_edit(struct planner *planner, struct control_request *request, c
 			mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip));
 	else
 		result = json_pack("{s:s}", "name", name);
-	writer_write(&planner->last_good, text, strlen(text));
-	adopt_plan(planner, plan, request, result);
+	queue_reload(planner, plan, text, &(struct problems){ 0 }, request, result);
 }
 
 static void command_vm_add(void *ctx, struct control_request *request, unsigned argc,
@@ -372,10 +418,13 @@ int planner_new(const struct config *config, const struct ip4_prefix *inner,
 	planner->config = config;
 	planner->inner = *inner;
 	planner->loaded = time(NULL);
+	TAILQ_INIT(&planner->reloads);
 	writer_init(&planner->last_good, planstore_last_good_path(config), plan_kept, planner);
 	err = planstore_load(config, inner, &planner->plan, &text, problems);
 	if (!err) {
-		writer_write(&planner->last_good, text, strlen(text));
+		/* nobody waits for us yet */
+		plan_kept(planner, statefile_update(planner->last_good.path, text, strlen(text)));
+		free(text);
 		*ret_planner = planner;
 		return 0;
 	}
@@ -398,8 +447,21 @@ int planner_new(const struct config *config, const struct ip4_prefix *inner,
 
 void planner_free(struct planner *planner)
 {
+	struct reload *reload;
+
 	if (!planner)
 		return;
+	while ((reload = TAILQ_FIRST(&planner->reloads))) {
+		TAILQ_REMOVE(&planner->reloads, reload, link);
+		if (reload->request)
+			control_refuse(reload->request, NULL,
+				"eipd is stopping; try again when it runs");
+		plan_free(reload->plan);
+		problems_done(&reload->problems);
+		json_decref(reload->result);
+		free(reload->text);
+		free(reload);
+	}
 	watch_stop(&planner->watch);
 	plan_free(planner->plan);
 	writer_done(&planner->last_good);
@@ -412,19 +474,15 @@ static void file_changed(void *ctx)
 {
 	struct planner *planner = ctx;
 	struct problems problems = { 0 };
-	struct plan_diff diff;
-	struct plan *plan;
-	char *text;
+	struct plan_diff diff = { 0 };
+	struct plan *plan = NULL;
+	char *text = NULL;
 
-	if (planstore_load(planner->config, &planner->inner, &plan, &text, &problems)) {
-		refuse_plan(planner, &problems, NULL);
-		problems_done(&problems);
-		return;
-	}
-	diff = plan_compare(planner->plan, plan);
-	if (planner->error || diff.added || diff.changed || diff.removed) {
-		writer_write(&planner->last_good, text, strlen(text));
-		adopt_plan(planner, plan, NULL, NULL);
+	(void)planstore_load(planner->config, &planner->inner, &plan, &text, &problems);
+	if (plan)
+		diff = plan_compare(planner->plan, plan);
+	if (!plan || planner->error || diff.added || diff.changed || diff.removed) {
+		queue_reload(planner, plan, text, &problems, NULL, NULL);
 	} else {
 		plan_free(plan);
 		free(text);

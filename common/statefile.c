@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,19 @@ out:
 	free(link);
 	free(real);
 	return err;
+}
+
+int statefile_update(const char *path, const char *text, size_t len)
+{
+	char *there;
+	size_t there_len;
+	bool same = false;
+
+	if (!statefile_read(path, len, &there, &there_len)) {
+		same = there_len == len && !memcmp(there, text, len);
+		free(there);
+	}
+	return same ? 0 : statefile_write(path, text, len);
 }
 
 int statefile_mkdir(const char *path)

@@ -22,6 +22,9 @@ int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_le
  */
 int statefile_write(const char *path, const char *text, size_t len);
 
+/* The same, but a file that holds just this text already is left alone: disks wear out. */
+int statefile_update(const char *path, const char *text, size_t len);
+
 /* Makes a directory and those above it (0755); 0 if it exists. */
 int statefile_mkdir(const char *path);
 

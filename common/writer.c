@@ -3,7 +3,9 @@
 #include "common/writer.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,11 +31,15 @@ static void finish(struct writer *writer, int status)
 static void start(struct writer *writer)
 {
 	char *text = writer->waiting;
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	writer->waiting = NULL;
 	pid = fork();
 	if (pid == 0) {
+		/* it must not outlive us, and put an old text over what our successor writes */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(ESRCH);
 		/* none of the daemon's: above all not the pid file, which is locked as long as it is
 		 * open anywhere */
 		syscall(SYS_close_range, 3, ~0u, 0);

@@ -20,7 +20,7 @@
 
 #define STATE_MAX (64 << 20)
 /* The lock of iptables: asked for again this often, and given up after this long. */
-#define LOCK_RETRY_MS 25
+#define LOCK_RETRY_MS 5
 #define LOCK_LIMIT_MS 10000
 /* Changes of links come in swarms. */
 #define LINKS_SETTLE_MS 50

@@ -493,9 +493,9 @@ def rules_of_others():
 class Editor(threading.Thread):
     """What another program does with the nat table; `has` is what must be there of it."""
 
-    def __init__(self, count, seed):
+    def __init__(self, count, seed, clients):
         super().__init__()
-        self.count, self.random = count, random.Random(seed)
+        self.count, self.random, self.clients = count, random.Random(seed), clients
         self.has = {"PREROUTING": [], "POSTROUTING": [], "FOREIGN": []}
         self.failed, self.done, self.number = [], 0, 0
 
@@ -542,7 +542,10 @@ class Editor(threading.Thread):
                 has.append(rule)
 
     def run(self):
-        for _ in range(self.count):
+        # until both have had their turn, but not for ever
+        end = time.monotonic() + 2 * PATIENCE
+        while self.done < self.count or (time.monotonic() < end and
+                                         sum(c.acknowledged for c in self.clients) < 20):
             chain = self.random.choice(list(self.has))
             has = self.has[chain]
             verb = "delete" if len(has) > 30 else self.random.choice(
@@ -558,7 +561,7 @@ def edits(daemon, count, seed):
     if not daemon.start():
         point(False, "the daemon starts")
         return
-    editor = Editor(count, f"{seed}/editor")
+    editor = Editor(count, f"{seed}/editor", clients)
     for thread in clients + [editor]:
         thread.start()
     editor.join()
