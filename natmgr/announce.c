@@ -80,35 +80,45 @@ static void pcap_ready(void *ctx, uint32_t events)
 		close_pcap(announce);
 }
 
+/* Nothing comes up but while a probe waits for an answer: an outer wire is full of ARP. */
+static bool set_hearing(struct announce *announce, bool hearing)
+{
+	static struct bpf_insn nothing[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	static struct bpf_insn arp_only[] = { BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x0806, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, ARP_FRAME_LEN), BPF_STMT(BPF_RET | BPF_K, 0) };
+	struct bpf_program program = { .bf_len = hearing ? 4 : 1,
+		.bf_insns = hearing ? arp_only : nothing };
+
+	announce->hearing = hearing;
+	return pcap_setfilter(announce->pcap, &program) >= 0;
+}
+
+/*
+ * Kept open from the first use on: closing a packet socket waits for all processors (RCU), which
+ * would hold up the loop for as long as an exchange of DHCP takes a hundred times.
+ */
 static bool open_pcap(struct announce *announce)
 {
 	char errbuf[PCAP_ERRBUF_SIZE];
-	struct bpf_program program;
-	pcap_t *pcap;
 
 	if (announce->pcap)
 		return true;
-	pcap = pcap_create(announce->interface, errbuf);
-	if (!pcap)
+	announce->pcap = pcap_create(announce->interface, errbuf);
+	if (!announce->pcap)
 		return false;
-	pcap_set_snaplen(pcap, ARP_FRAME_LEN);
-	pcap_set_immediate_mode(pcap, 1);
-	pcap_set_buffer_size(pcap, RING_SIZE);
-	if (pcap_activate(pcap) < 0 || pcap_datalink(pcap) != DLT_EN10MB ||
-		pcap_compile(pcap, &program, "arp", 1, PCAP_NETMASK_UNKNOWN) < 0) {
-		pcap_close(pcap);
-		return false;
-	}
-	if (pcap_setfilter(pcap, &program) < 0 || pcap_setdirection(pcap, PCAP_D_IN) < 0 ||
-		pcap_setnonblock(pcap, 1, errbuf) < 0) {
-		pcap_freecode(&program);
-		pcap_close(pcap);
+	pcap_set_snaplen(announce->pcap, ARP_FRAME_LEN);
+	pcap_set_immediate_mode(announce->pcap, 1);
+	pcap_set_buffer_size(announce->pcap, RING_SIZE);
+	if (pcap_activate(announce->pcap) < 0 || pcap_datalink(announce->pcap) != DLT_EN10MB ||
+		!set_hearing(announce, false) || pcap_setdirection(announce->pcap, PCAP_D_IN) < 0 ||
+		pcap_setnonblock(announce->pcap, 1, errbuf) < 0) {
+		pcap_close(announce->pcap);
+		announce->pcap = NULL;
 		return false;
 	}
-	pcap_freecode(&program);
-	announce->pcap = pcap;
-	loop_watch(announce->loop, &announce->watch, pcap_get_selectable_fd(pcap), EPOLLIN,
-		pcap_ready, announce);
+	loop_watch(announce->loop, &announce->watch, pcap_get_selectable_fd(announce->pcap),
+		EPOLLIN, pcap_ready, announce);
 	return true;
 }
 
@@ -127,8 +137,6 @@ static void schedule(struct announce *announce)
 	if (first)
 		loop_timer_set(announce->loop, &announce->timer,
 			first->due > now ? first->due - now : 0, run, announce);
-	else if (LIST_EMPTY(&announce->probes))
-		close_pcap(announce);
 }
 
 static void say(struct announce *announce, uint32_t address)
@@ -201,7 +209,8 @@ static void end_probe(struct probe *probe)
 	LIST_REMOVE(probe, link);
 	probe->answered(probe->ctx, probe->found ? &probe->owner : NULL);
 	free(probe);
-	schedule(announce);
+	if (LIST_EMPTY(&announce->probes) && announce->pcap)
+		(void)set_hearing(announce, false);
 }
 
 static void ask(void *ctx)
@@ -216,6 +225,8 @@ static void ask(void *ctx)
 	}
 	probe->left--;
 	arp_write_probe(&announce->mac, probe->address, frame);
+	if (open_pcap(announce) && !announce->hearing)
+		(void)set_hearing(announce, true);
 	if (!send_frame(announce, frame))
 		probe->left = 0; /* nobody can answer */
 	loop_timer_set(announce->loop, &probe->timer, PROBE_INTERVAL_MS, ask, probe);

@@ -21,7 +21,8 @@ struct announce {
 	const char *interface;
 	struct mac mac;
 	unsigned times; /* announcements of an address, 2 s apart */
-	pcap_t *pcap;   /* open while there is something to do */
+	pcap_t *pcap;   /* NULL: not opened yet, or the interface went away */
+	bool hearing;
 	struct loop_watch watch;
 	struct loop_timer timer;
 	TAILQ_HEAD(, announcement) announcements; /* by due */
