@@ -492,9 +492,10 @@ static void stop(struct eipd *eipd)
 	natmgr_free(eipd->natmgr);
 	events_free(eipd->events);
 	control_free(eipd->control);
-	loop_free(eipd->loop);
 	netlink_close(eipd->route);
 	planner_free(eipd->planner);
+	/* last: the others have watches and timers in it */
+	loop_free(eipd->loop);
 	if (eipd->pid_fd >= 0) {
 		unlink(eipd->pid_path);
 		close(eipd->pid_fd);

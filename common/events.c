@@ -9,6 +9,8 @@
 #include "common/memory.h"
 
 #define KEPT_MAX 1000
+/* Fewer than clients there may be: commands must get through. */
+#define FOLLOWERS_MAX 16
 
 struct follower {
 	struct events *events;
@@ -19,6 +21,7 @@ struct follower {
 struct events {
 	json_t *ring[KEPT_MAX];
 	size_t next, count;
+	unsigned follower_count;
 	LIST_HEAD(, follower) followers;
 };
 
@@ -26,6 +29,7 @@ static void follower_gone(void *ctx)
 {
 	struct follower *follower = ctx;
 
+	follower->events->follower_count--;
 	LIST_REMOVE(follower, link);
 	free(follower);
 }
@@ -42,6 +46,12 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 			argv[0]);
 		return;
 	}
+	if (argc && events->follower_count == FOLLOWERS_MAX) {
+		control_refuse(request, NULL,
+			"%d clients follow already; end one of them, or ask without --follow",
+			FOLLOWERS_MAX);
+		return;
+	}
 	list = json_array();
 	for (size_t i = 0; i < events->count; i++)
 		json_array_append(list,
@@ -54,6 +64,7 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 	follower = xcalloc(1, sizeof(*follower));
 	follower->events = events;
 	follower->request = request;
+	events->follower_count++;
 	LIST_INSERT_HEAD(&events->followers, follower, link);
 	control_stream(request, follower_gone, follower);
 }

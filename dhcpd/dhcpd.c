@@ -23,8 +23,19 @@
 #define LEASE_FILE_MAX (64 << 20)
 #define LEASE_WRITE_MS 3000 /* however many leases change */
 #define DRAIN_MS       10000
+/*
+ * A guest can take and release its lease thousands of times a second: so many events of a VM a
+ * minute are logged, then only their number. The callback is told all the same, coalesced.
+ */
+#define TELLINGS_PER_MINUTE 20
 /* Warnings that a guest can cause: so many a minute, then only their number. */
 #define WARNINGS_PER_MINUTE 20
+
+/* How many events of a VM were logged in the minute that began at `since`. */
+struct telling {
+	uint64_t since;
+	unsigned count;
+};
 
 struct dhcpd {
 	struct loop *loop;
@@ -38,7 +49,8 @@ struct dhcpd {
 	void (*vm_came)(void *ctx);
 	void *vm_came_ctx;
 	uint64_t started;
-	struct nl_sock *route; /* NULL: none could be had */
+	struct telling *tellings; /* by the plan's index */
+	struct nl_sock *route;    /* NULL: none could be had */
 	struct writer lease_file;
 	int lease_error; /* of the last write, so that it is reported once */
 	struct loop_timer sweep, lease_write, oplog_flush, drain;
@@ -120,18 +132,30 @@ static void sweep_leases(void *ctx)
 	after_change(ctx);
 }
 
-static void on_lease_event(void *ctx, enum lease_event event, const struct vm *vm, uint64_t expires,
-	const char *old_name)
+/* True if one more event of the VM may be logged now. */
+static bool may_tell(struct dhcpd *dhcpd, const struct vm *vm)
 {
-	struct dhcpd *dhcpd = ctx;
-	const struct callback_context context = { .interface = dhcpd->config->inner.bridge,
-		.domain = dhcpd->config->dhcp.options.domain,
-		.request = dhcpd->request };
-	char mac[MAC_STRLEN], ip[IP4_STRLEN];
-	time_t wall = time(NULL);
+	const struct vm *planned = plan_by_mac(dhcpd->server.plan, &vm->mac);
+	uint64_t now = loop_now();
+	struct telling *telling;
 
-	log_info("dhcp: %s %s %s %s", lease_event_name(event), mac_format(&vm->mac, mac),
-		ip4_format(vm->ip, ip), vm->name);
+	/* a VM that left is told of once; while the leases are read, there is no plan to serve yet */
+	if (!planned || !dhcpd->tellings)
+		return true;
+	telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, planned)];
+	if (now - telling->since >= 60000) {
+		if (telling->count > TELLINGS_PER_MINUTE)
+			log_warning("dhcp: %s: %u more lease events were left out", planned->name,
+				telling->count - TELLINGS_PER_MINUTE);
+		*telling = (struct telling){ .since = now };
+	}
+	return ++telling->count <= TELLINGS_PER_MINUTE;
+}
+
+static void tell(struct dhcpd *dhcpd, enum lease_event event, const struct vm *vm, const char *mac,
+	const char *ip, time_t wall)
+{
+	log_info("dhcp: %s %s %s %s", lease_event_name(event), mac, ip, vm->name);
 	oplog_add(&dhcpd->oplog, lease_event_name(event), vm, wall);
 	if (!dhcpd->oplog_flush.active)
 		/* after this batch of frames */
@@ -143,6 +167,22 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 		forget_neighbour(dhcpd, vm);
 	if (event != LEASE_DEL && dhcpd->vm_came)
 		dhcpd->vm_came(dhcpd->vm_came_ctx);
+}
+
+static void on_lease_event(void *ctx, enum lease_event event, const struct vm *vm, uint64_t expires,
+	const char *old_name)
+{
+	struct dhcpd *dhcpd = ctx;
+	const struct callback_context context = { .interface = dhcpd->config->inner.bridge,
+		.domain = dhcpd->config->dhcp.options.domain,
+		.request = dhcpd->request };
+	char mac[MAC_STRLEN], ip[IP4_STRLEN];
+	time_t wall = time(NULL);
+
+	mac_format(&vm->mac, mac);
+	ip4_format(vm->ip, ip);
+	if (may_tell(dhcpd, vm))
+		tell(dhcpd, event, vm, mac, ip, wall);
 	callback_add(&dhcpd->callback, event, vm, old_name, expires, loop_now(), wall, &context);
 }
 
@@ -462,6 +502,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
 			strerror(-err));
 	read_leases(dhcpd);
+	dhcpd->tellings = xcalloc(plan_count(setup->plan), sizeof(*dhcpd->tellings));
 	control_register(setup->control, commands, sizeof(commands) / sizeof(*commands), dhcpd);
 	*ret_dhcpd = dhcpd;
 	return 0;
@@ -482,6 +523,7 @@ void dhcpd_free(struct dhcpd *dhcpd)
 	oplog_close(&dhcpd->oplog);
 	netlink_close(dhcpd->route);
 	lease_table_free(dhcpd->leases);
+	free(dhcpd->tellings);
 	option_catalog_free(dhcpd->server.options);
 	writer_done(&dhcpd->lease_file);
 	free(dhcpd);
@@ -489,8 +531,10 @@ void dhcpd_free(struct dhcpd *dhcpd)
 
 void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan)
 {
-	lease_replan(dhcpd->leases, plan);
+	lease_replan(dhcpd->leases, plan, loop_now());
 	dhcpd->server.plan = plan;
+	free(dhcpd->tellings);
+	dhcpd->tellings = xcalloc(plan_count(plan), sizeof(*dhcpd->tellings));
 	after_change(dhcpd);
 }
 

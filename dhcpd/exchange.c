@@ -28,14 +28,17 @@ static enum dhcp_drop check_path(const struct dhcp_server *server, const struct 
 static enum dhcp_drop check_sender(const struct dhcp_server *server, const struct frame *frame,
 	const struct dhcp_message *message)
 {
+	bool relayed = message->giaddr != 0;
+
 	/* RFC 2131 4.1: clients send from 68; a relay from 67, RFC 1542 5.4 */
-	if (message->giaddr ? frame->source_port != PORT_DHCP_SERVER &&
-				frame->source_port != PORT_DHCP_CLIENT
-			    : frame->source_port != PORT_DHCP_CLIENT)
+	if (frame->source_port != (relayed ? PORT_DHCP_SERVER : PORT_DHCP_CLIENT))
 		return DROP_PORT;
-	/* an INFORM may come over a router, a relayed request comes from the relay */
-	if (server->verify_source && !message->giaddr && message->type != DHCP_INFORM &&
-		!mac_equal(&message->chaddr, &frame->source))
+	/* an INFORM may come over a router */
+	if (!server->verify_source || message->type == DHCP_INFORM)
+		return DROP_NONE;
+	/* a relayed request comes from the relay, which is no VM that speaks for another */
+	if (relayed ? plan_by_mac(server->plan, &frame->source) != NULL
+		    : !mac_equal(&message->chaddr, &frame->source))
 		return DROP_SOURCE;
 	return DROP_NONE;
 }

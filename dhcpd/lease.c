@@ -127,10 +127,13 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now)
 	return table->next = next;
 }
 
-void lease_replan(struct lease_table *table, const struct plan *plan)
+void lease_replan(struct lease_table *table, const struct plan *plan, uint64_t now)
 {
 	struct lease *leases = xcalloc(plan_count(plan), sizeof(*leases));
 
+	/* who is new, or has another address, is away from now on */
+	for (size_t i = 0; i < plan_count(plan); i++)
+		leases[i].ended = now;
 	for (size_t i = 0; i < plan_count(table->plan); i++) {
 		const struct vm *before = plan_vm(table->plan, i);
 		const struct vm *after = plan_by_mac(plan, &before->mac);

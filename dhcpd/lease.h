@@ -46,7 +46,7 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now);
  * Goes over to a new plan; the old one must still be there. `del` for VMs that left or have
  * another address, `old` for those that have another name.
  */
-void lease_replan(struct lease_table *table, const struct plan *plan);
+void lease_replan(struct lease_table *table, const struct plan *plan, uint64_t now);
 
 /* Something changed since the last lease_write(). */
 bool lease_is_dirty(const struct lease_table *table);

@@ -77,6 +77,21 @@ static bool is_wanted(const struct config *config, const struct netlink_addr *ha
 	return !strcmp(label, have->label);
 }
 
+uint32_t *address_foreign_addresses(const struct config *config, const struct netlink_addr *have,
+	size_t have_count, const struct desired *desired, size_t *ret_count)
+{
+	uint32_t *list = xcalloc(have_count, sizeof(*list));
+	size_t count = 0;
+
+	for (size_t i = 0; i < have_count; i++) {
+		if (!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr), NULL))
+			list[count++] = have[i].prefix.addr;
+	}
+	qsort(list, count, sizeof(*list), ip4_compare);
+	*ret_count = count;
+	return list;
+}
+
 void address_compare(const struct config *config, const struct netlink_addr *have,
 	size_t have_count, const struct desired *desired, const struct address_set *owned,
 	struct address_diff *ret_diff)

@@ -427,6 +427,13 @@ static void read_jumps(struct iptables *iptables, struct ruleset *have)
 			chain->jumps++;
 		}
 	}
+	for (size_t i = 0; i < have->count; i++) {
+		unsigned references = 0;
+
+		have->chains[i].referenced = iptc_get_references(&references, have->chains[i].name,
+						     iptables->handle) &&
+			references > have->chains[i].jumps;
+	}
 }
 
 static void read_chains(struct iptables *iptables, struct ruleset *have)
@@ -509,9 +516,11 @@ static int apply_edit(struct iptables *iptables, const struct edit *edit)
 	case EDIT_JUMP_DELETE:
 		number = last_jump(iptables, edit->builtin, edit->chain);
 		return number < 0 || iptc_delete_num_entry(edit->builtin, (unsigned)number, handle);
+	case EDIT_CHAIN_FLUSH:
+		return iptc_flush_entries(edit->chain, handle);
 	case EDIT_CHAIN_DELETE:
-		return iptc_flush_entries(edit->chain, handle) &&
-			iptc_delete_chain(edit->chain, handle);
+		/* somebody else's rule leads there: theirs to mend, and no reason to fail */
+		return iptc_delete_chain(edit->chain, handle) || errno == EMLINK;
 	}
 	return 1;
 }

@@ -70,13 +70,27 @@ const struct forward *forward_of(const struct binding_table *table, uint32_t add
 	return NULL;
 }
 
+/* Somebody else's on the interface itself, as the host's own is. */
+static bool is_foreign(const struct binding_table *table, uint32_t address)
+{
+	return table->foreign_address_count &&
+		bsearch(&address, table->foreign_addresses, table->foreign_address_count,
+			sizeof(address), ip4_compare);
+}
+
+/* The VM that the address cools down from, whatever its name is now. */
+static bool had_it(const struct cooldown *cooling, const struct vm *vm)
+{
+	return !strcasecmp(cooling->vm, vm->name) || mac_equal(&cooling->mac, &vm->mac);
+}
+
 static bool may_have(const struct binding_table *table, uint32_t address, const char *vm,
 	time_t now)
 {
 	const struct cooldown *cooling = binding_cooling(table, address, now);
 
 	return !binding_find(table, address) && !forward_of(table, address) &&
-		(!cooling || !strcasecmp(cooling->vm, vm));
+		!is_foreign(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
 }
 
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
@@ -92,6 +106,15 @@ uint32_t binding_choose(const struct binding_table *table, const struct config *
 		}
 	}
 	return 0;
+}
+
+bool binding_serves(const struct binding_table *table, const char *vm)
+{
+	for (size_t i = 0; i < table->forward_count; i++) {
+		if (!strcasecmp(table->forwards[i].vm, vm))
+			return true;
+	}
+	return binding_first(table, vm) != NULL;
 }
 
 /* The lowest label that is not taken: the patent's eth0:1, eth0:2, … */
@@ -142,9 +165,11 @@ static void drop_cooldown(struct binding_table *table, uint32_t address)
 
 /* The address is nobody's any more; it cools down where so configured. */
 static void cool_down(struct binding_table *table, const struct config *config, uint32_t address,
-	const char *vm, time_t now)
+	const char *vm, const struct mac *mac, time_t now)
 {
-	struct cooldown cooldown = { .address = address, .until = now + config->nat.cooldown };
+	struct cooldown cooldown = {
+		.address = address, .until = now + config->nat.cooldown, .mac = *mac
+	};
 
 	snprintf(cooldown.vm, sizeof(cooldown.vm), "%s", vm);
 	drop_cooldown(table, address);
@@ -160,7 +185,7 @@ static void take_back(struct binding_table *table, const struct config *config, 
 	const struct binding binding = table->list[i];
 
 	remove_at(table, i);
-	cool_down(table, config, binding.address, binding.vm, now);
+	cool_down(table, config, binding.address, binding.vm, &binding.mac, now);
 }
 
 static void take_back_forward(struct binding_table *table, const struct config *config, size_t i,
@@ -171,7 +196,7 @@ static void take_back_forward(struct binding_table *table, const struct config *
 	memmove(&table->forwards[i], &table->forwards[i + 1],
 		(--table->forward_count - i) * sizeof(*table->forwards));
 	if (!forward_of(table, forward.address))
-		cool_down(table, config, forward.address, forward.vm, now);
+		cool_down(table, config, forward.address, forward.vm, &forward.mac, now);
 }
 
 static int find_vm(const struct plan *plan, const char *name, const struct vm **ret_vm,
@@ -188,10 +213,16 @@ static int find_vm(const struct plan *plan, const char *name, const struct vm **
 	return 0;
 }
 
-static void give(struct binding *binding, const struct vm *vm)
+static void name_owner(struct binding *binding, const struct vm *vm)
 {
 	snprintf(binding->vm, sizeof(binding->vm), "%s", vm->name);
 	binding->mac = vm->mac;
+}
+
+static void give(const struct binding_table *table, struct binding *binding, const struct vm *vm)
+{
+	name_owner(binding, vm);
+	binding->bound = table->clock;
 }
 
 /* 0 if the VM may be given an address that nobody has now. */
@@ -202,6 +233,13 @@ static int check_available(const struct binding_table *table, const struct confi
 	char text[IP4_STRLEN];
 
 	ip4_format(address, text);
+	if (is_foreign(table, address)) {
+		*ret_error =
+			xasprintf("%s is on %s already, and not put there by eipd; take another "
+				  "address, or take it off the interface",
+				text, config->outer.interface);
+		return -EADDRINUSE;
+	}
 	if (!config_pool_contains(config, address)) {
 		*ret_error =
 			xasprintf("%s is not in the pool; [outer] pool in %s names the addresses "
@@ -209,7 +247,7 @@ static int check_available(const struct binding_table *table, const struct confi
 				text, config->path);
 		return -ERANGE;
 	}
-	if (cooling && strcasecmp(cooling->vm, vm->name)) {
+	if (cooling && !had_it(cooling, vm)) {
 		*ret_error =
 			xasprintf("%s was %s's and cools down for another %lld s; choose another "
 				  "address or wait",
@@ -247,7 +285,7 @@ int binding_bind(struct binding_table *table, const struct config *config, const
 	err = check_available(table, config, address, vm, now, ret_error);
 	if (err)
 		return err;
-	give(&binding, vm);
+	give(table, &binding, vm);
 	append(table, &binding);
 	drop_cooldown(table, address);
 	return 1;
@@ -294,7 +332,7 @@ int binding_move(struct binding_table *table, const struct config *config, const
 		return 0;
 	/* at the end: an address that comes does not become the source of a VM that has one */
 	moved = *bound;
-	give(&moved, vm);
+	give(table, &moved, vm);
 	remove_at(table, (size_t)(bound - table->list));
 	append(table, &moved);
 	return 1;
@@ -350,7 +388,7 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 			continue;
 		}
 		if (strcmp(vm->name, binding->vm) || !mac_equal(&vm->mac, &binding->mac)) {
-			give(binding, vm);
+			name_owner(binding, vm);
 			changed = true;
 		}
 		i++;
@@ -507,7 +545,8 @@ int forward_del(struct binding_table *table, const struct config *config,
 /* The addresses that nobody may be given, sorted: bound, shared, cooling down. */
 static uint32_t *taken_addresses(const struct binding_table *table, time_t now, size_t *ret_count)
 {
-	uint32_t *taken = xcalloc(table->count + table->forward_count + table->cooling_count,
+	uint32_t *taken = xcalloc(table->count + table->forward_count + table->cooling_count +
+			table->foreign_address_count,
 		sizeof(*taken));
 	size_t count = 0;
 
@@ -519,6 +558,8 @@ static uint32_t *taken_addresses(const struct binding_table *table, time_t now, 
 		if (table->cooling[i].until > now)
 			taken[count++] = table->cooling[i].address;
 	}
+	for (size_t i = 0; i < table->foreign_address_count; i++)
+		taken[count++] = table->foreign_addresses[i];
 	qsort(taken, count, sizeof(*taken), ip4_compare);
 	*ret_count = count;
 	return taken;
@@ -571,6 +612,21 @@ static bool *served_vms(const struct binding_table *table, const struct plan *pl
 	return served;
 }
 
+/* An address that cools down from this VM; 0: none does. */
+static uint32_t cooling_for(const struct binding_table *table, const struct config *config,
+	const struct vm *vm, time_t now)
+{
+	for (size_t i = 0; i < table->cooling_count; i++) {
+		const struct cooldown *cooling = &table->cooling[i];
+
+		if (cooling->until > now && had_it(cooling, vm) &&
+			config_pool_contains(config, cooling->address) &&
+			!is_foreign(table, cooling->address))
+			return cooling->address;
+	}
+	return 0;
+}
+
 size_t binding_auto(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now)
 {
@@ -582,15 +638,20 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 
 	walk.taken = taken;
 	for (size_t i = 0; i < plan_count(plan) && address; i++) {
+		const struct vm *vm = plan_vm(plan, i);
 		struct binding binding = { .label = label };
 
 		if (served[i])
 			continue;
-		address = binding.address = next_free(&walk);
-		if (!address)
+		/* what it had last, while that cools down for it; else the next of the pool */
+		binding.address = cooling_for(table, config, vm, now);
+		if (!binding.address)
+			binding.address = address = next_free(&walk);
+		if (!binding.address)
 			break;
-		give(&binding, plan_vm(plan, i));
+		give(table, &binding, vm);
 		append(table, &binding);
+		drop_cooldown(table, binding.address);
 		count++;
 		label = free_label(table);
 	}
@@ -638,7 +699,7 @@ static void map_bindings(const struct binding_table *table, const struct plan *p
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct binding *binding = &table->list[i];
-		const struct vm *vm = plan_by_name(plan, binding->vm);
+		const struct vm *vm = follow_vm(plan, binding->vm, &binding->mac);
 		bool *seen;
 
 		if (!vm)
@@ -667,7 +728,7 @@ static void map_forwards(const struct binding_table *table, const struct plan *p
 {
 	for (size_t i = 0; i < table->forward_count; i++) {
 		const struct forward *forward = &table->forwards[i];
-		const struct vm *vm = plan_by_name(plan, forward->vm);
+		const struct vm *vm = follow_vm(plan, forward->vm, &forward->mac);
 		bool *seen;
 
 		if (!vm)

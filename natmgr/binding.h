@@ -37,6 +37,7 @@ struct cooldown {
 	uint32_t address;
 	time_t until;
 	char vm[VM_NAME_MAX + 1];
+	struct mac mac;
 };
 
 struct binding_table {
@@ -47,9 +48,13 @@ struct binding_table {
 	size_t forward_count;
 	struct cooldown *cooling;
 	size_t cooling_count;
-	/* labels that others use on the interface; borrowed from whoever keeps the table */
+	/* borrowed from whoever keeps the table: labels and addresses that others have on the
+	 * interface, the latter sorted; and loop_now()'s clock, for struct binding */
 	const unsigned *foreign_labels;
 	size_t foreign_label_count;
+	const uint32_t *foreign_addresses;
+	size_t foreign_address_count;
+	uint64_t clock;
 };
 
 void binding_table_done(struct binding_table *table);
@@ -61,6 +66,9 @@ const struct cooldown *binding_cooling(const struct binding_table *table, uint32
 	time_t now);
 /* The VM's first address, which is the source of its own connections; NULL: none. */
 const struct binding *binding_first(const struct binding_table *table, const char *vm);
+
+/* The VM has an address, or ports of one. */
+bool binding_serves(const struct binding_table *table, const char *vm);
 
 /*
  * These return 1 (changed), 0 (it was so already) or -errno with a sentence in *ret_error, which

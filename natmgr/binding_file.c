@@ -37,8 +37,9 @@ char *binding_format(const struct binding_table *table, const char *interface, s
 			forward->label, forward->is_source ? "source" : "-");
 	}
 	for (size_t i = 0; i < table->cooling_count; i++)
-		fprintf(out, "cooldown %s %s %lld\n", ip4_format(table->cooling[i].address, ip),
-			table->cooling[i].vm, (long long)table->cooling[i].until);
+		fprintf(out, "cooldown %s %s %s %lld\n", ip4_format(table->cooling[i].address, ip),
+			table->cooling[i].vm, mac_format(&table->cooling[i].mac, mac),
+			(long long)table->cooling[i].until);
 	if (fclose(out))
 		abort();
 	return text;
@@ -112,9 +113,11 @@ static const char *parse_cooldown(struct binding_table *table, char *const *word
 		return "not a public address";
 	if (!plan_name_is_valid(word[2]))
 		return "not a VM's name";
+	if (mac_parse(word[3], &cooldown.mac))
+		return "not a MAC";
 	errno = 0;
-	cooldown.until = (time_t)strtoll(word[3], &end, 10);
-	if (errno || *end || end == word[3])
+	cooldown.until = (time_t)strtoll(word[4], &end, 10);
+	if (errno || *end || end == word[4])
 		return "not a time";
 	snprintf(cooldown.vm, sizeof(cooldown.vm), "%s", word[2]);
 	table->cooling = xrealloc(table->cooling, table->cooling_count + 1, sizeof(cooldown));
@@ -133,7 +136,7 @@ static const char *parse_line(struct binding_table *table, char *line)
 		return parse_bind(table, word);
 	if (count == 7 && !strcmp(word[0], "forward"))
 		return parse_forward(table, word);
-	if (count == 4 && !strcmp(word[0], "cooldown"))
+	if (count == 5 && !strcmp(word[0], "cooldown"))
 		return parse_cooldown(table, word);
 	return "not understood; expected a line that begins with bind, forward or cooldown";
 }

@@ -5,7 +5,7 @@
  *
  *   bind ADDRESS VM MAC LABEL
  *   forward ADDRESS:PORTS/PROTOCOL VM MAC PORT LABEL source|-
- *   cooldown ADDRESS VM TIME
+ *   cooldown ADDRESS VM MAC TIME
  */
 #ifndef EIPD_NATMGR_BINDING_FILE_H
 #define EIPD_NATMGR_BINDING_FILE_H

@@ -137,29 +137,25 @@ static void finish(struct order *order, int result, const char *error)
 
 /* --- orders ------------------------------------------------------------------------------- */
 
-static int bind_now(const struct order *order, struct binding_table *table, char **ret_error)
-{
-	int result = binding_bind(table, order->commands->config,
-		keeper_plan(order->commands->keeper), order->vm, order->address, time(NULL),
-		ret_error);
-
-	if (result > 0)
-		binding_find(table, order->address)->bound = loop_now();
-	return result;
-}
-
 static int apply(struct keeper_change *change, struct binding_table *table, char **ret_error)
 {
-	const struct order *order = (const struct order *)change;
+	struct order *order = (struct order *)change;
+	const struct binding *bound = binding_find(table, order->address);
 	const struct config *config = order->commands->config;
 	const struct plan *plan = keeper_plan(order->commands->keeper);
 	time_t now = time(NULL);
 
 	switch (order->verb) {
 	case VERB_BIND:
-		return bind_now(order, table, ret_error);
+		return binding_bind(table, config, plan, order->vm, order->address, now, ret_error);
 	case VERB_UNBIND:
+		/* whose it was, for the log and the event */
+		snprintf(order->vm, sizeof(order->vm), "%s", bound ? bound->vm : "");
+		return binding_unbind(table, config, order->address, now, ret_error);
 	case VERB_RECLAIM:
+		/* it may have gone to somebody else while this waited */
+		if (!bound || strcmp(bound->vm, order->vm))
+			return 0;
 		return binding_unbind(table, config, order->address, now, ret_error);
 	case VERB_MOVE:
 		return binding_move(table, config, plan, order->address, order->vm, now, ret_error);
@@ -244,17 +240,18 @@ static bool is_asked_for(const struct commands *commands, uint32_t address)
 	const struct order *order;
 
 	TAILQ_FOREACH (order, &commands->asking, link) {
-		if (order->verb == VERB_BIND && order->address == address)
+		if (order->address == address && order->verb != VERB_UNBIND &&
+			order->verb != VERB_RECLAIM)
 			return true;
 	}
 	return false;
 }
 
 /* An address for a bind that names none; 0: none is left. */
-static uint32_t choose(const struct commands *commands, const char *vm)
+static uint32_t choose(const struct commands *commands, const char *vm, uint32_t from)
 {
 	const struct binding_table *table = keeper_table(commands->keeper);
-	uint32_t address = binding_choose(table, commands->config, vm, 0, time(NULL));
+	uint32_t address = binding_choose(table, commands->config, vm, from, time(NULL));
 
 	while (address && (find_conflict(commands, address) || is_asked_for(commands, address)))
 		address = binding_choose(table, commands->config, vm, address + 1, time(NULL));
@@ -292,7 +289,7 @@ static void answered(void *ctx, const struct mac *mac)
 				commands->config->outer.interface, mac_format(mac, owner)));
 		return;
 	}
-	order->address = choose(commands, order->vm);
+	order->address = choose(commands, order->vm, 0);
 	if (order->address)
 		ask_or_submit(order);
 	else
@@ -391,7 +388,7 @@ static void command_bind(void *ctx, struct control_request *request, unsigned ar
 	order = order_new(commands, request, VERB_BIND);
 	memcpy(order->vm, vm, sizeof(vm));
 	order->chosen = argc < 2;
-	order->address = order->chosen ? choose(commands, vm) : address;
+	order->address = order->chosen ? choose(commands, vm, 0) : address;
 	if (order->address)
 		ask_or_submit(order);
 	else
@@ -661,10 +658,50 @@ void commands_free(struct commands *commands)
 	free(commands);
 }
 
-void commands_reclaim(struct commands *commands, uint32_t address)
+void commands_reclaim(struct commands *commands, const char *vm, uint32_t address)
 {
 	struct order *order = order_new(commands, NULL, VERB_RECLAIM);
 
 	order->address = address;
+	snprintf(order->vm, sizeof(order->vm), "%s", vm);
 	submit(order);
+}
+
+/* Somebody asks the wire, or the keeper, for an address for the VM already. */
+static bool is_being_served(const struct commands *commands, const char *vm)
+{
+	const struct order *order;
+
+	TAILQ_FOREACH (order, &commands->asking, link) {
+		if (!strcmp(order->vm, vm))
+			return true;
+	}
+	return false;
+}
+
+void commands_auto_bind(struct commands *commands)
+{
+	const struct plan *plan = keeper_plan(commands->keeper);
+	uint32_t from = 0;
+
+	if (!commands->config->nat.auto_bind || !commands->config->outer.probe)
+		return;
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		const struct vm *vm = plan_vm(plan, i);
+		struct order *order;
+		uint32_t address;
+
+		if (binding_serves(keeper_table(commands->keeper), vm->name) ||
+			is_being_served(commands, vm->name))
+			continue;
+		address = choose(commands, vm->name, from);
+		if (!address)
+			return;
+		from = address + 1;
+		order = order_new(commands, NULL, VERB_BIND);
+		snprintf(order->vm, sizeof(order->vm), "%s", vm->name);
+		order->chosen = true;
+		order->address = address;
+		ask_or_submit(order);
+	}
 }

@@ -17,7 +17,13 @@ struct commands *commands_new(struct control *control, const struct config *conf
 /* After keeper_free(), which answers what waits. */
 void commands_free(struct commands *commands);
 
-/* Takes an address back without being asked: its VM had no lease for too long. */
-void commands_reclaim(struct commands *commands, uint32_t address);
+/* Takes an address back without being asked: its VM, still the owner, had no lease for too long. */
+void commands_reclaim(struct commands *commands, const char *vm, uint32_t address);
+
+/*
+ * auto-bind where the wire has to be asked first: each VM of the plan without an address gets one,
+ * while there is one.
+ */
+void commands_auto_bind(struct commands *commands);
 
 #endif

@@ -14,9 +14,20 @@
 #include "common/memory.h"
 #include "common/netlink.h"
 
-/* What names a flow to the kernel: a DELETE message, ready to be sent. */
+/*
+ * What names a flow to the kernel. Small, because a guest can open as many flows as conntrack
+ * holds: its original tuple as it came (an IPv4 tuple has no more than this), zone and id.
+ */
+struct doomed_flow {
+	uint8_t tuple[72];
+	uint8_t tuple_len;
+	bool has_zone;
+	uint16_t zone; /* network order, as it came */
+	uint32_t id;   /* likewise */
+};
+
 struct doomed {
-	struct nl_msg **list;
+	struct doomed_flow *list;
 	size_t count, cap;
 };
 
@@ -71,23 +82,36 @@ static void read_ports(struct nlattr *tuple, struct flow *flow)
 
 static void doom(struct doomed *doomed, struct nlattr *const *attrs)
 {
-	static const int kept[] = { CTA_TUPLE_ORIG, CTA_ZONE, CTA_ID };
-	struct nl_msg *msg = new_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
+	struct doomed_flow flow = { 0 };
+	int len = nla_len(attrs[CTA_TUPLE_ORIG]);
 
-	if (!msg)
+	if (len > (int)sizeof(flow.tuple) || !attrs[CTA_ID] || nla_len(attrs[CTA_ID]) != 4)
 		return;
-	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
-		if (attrs[kept[i]])
-			nla_put(msg,
-				nla_type(attrs[kept[i]]) |
-					(kept[i] == CTA_TUPLE_ORIG ? NLA_F_NESTED : 0),
-				nla_len(attrs[kept[i]]), nla_data(attrs[kept[i]]));
+	memcpy(flow.tuple, nla_data(attrs[CTA_TUPLE_ORIG]), (size_t)len);
+	flow.tuple_len = (uint8_t)len;
+	flow.id = nla_get_u32(attrs[CTA_ID]);
+	if (attrs[CTA_ZONE] && nla_len(attrs[CTA_ZONE]) == 2) {
+		flow.has_zone = true;
+		flow.zone = nla_get_u16(attrs[CTA_ZONE]);
 	}
 	if (doomed->count == doomed->cap) {
 		doomed->cap = doomed->cap ? doomed->cap * 2 : 16;
-		doomed->list = xrealloc(doomed->list, doomed->cap, sizeof(struct nl_msg *));
+		doomed->list = xrealloc(doomed->list, doomed->cap, sizeof(flow));
 	}
-	doomed->list[doomed->count++] = msg;
+	doomed->list[doomed->count++] = flow;
+}
+
+static int forget(struct nl_sock *sock, const struct doomed_flow *flow)
+{
+	struct nl_msg *msg = new_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
+
+	if (!msg)
+		return -ENOMEM;
+	nla_put(msg, CTA_TUPLE_ORIG | NLA_F_NESTED, flow->tuple_len, flow->tuple);
+	if (flow->has_zone)
+		nla_put_u16(msg, CTA_ZONE, flow->zone);
+	nla_put_u32(msg, CTA_ID, flow->id);
+	return netlink_request(sock, msg, NULL, NULL);
 }
 
 static void take_flow(void *ctx, const struct nlmsghdr *header)
@@ -132,7 +156,7 @@ int conntrack_forget(bool (*stale)(void *ctx, const struct flow *flow), void *ct
 		return err;
 	err = walk_all(sock, &walk);
 	for (size_t i = 0; i < walk.doomed.count; i++) {
-		int deleted = netlink_request(sock, walk.doomed.list[i], NULL, NULL);
+		int deleted = forget(sock, &walk.doomed.list[i]);
 
 		if (!deleted)
 			count++;

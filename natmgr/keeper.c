@@ -35,16 +35,18 @@ struct keeper {
 	struct announce announce;
 	char *state_path;
 	struct binding_table table;
-	unsigned *foreign_labels;    /* the tables borrow it */
+	struct foreign foreign;      /* the tables borrow it */
 	struct binding_table before; /* what to go back to while a batch is under way */
 	struct change_list waiting, batch;
-	bool busy;
+	bool busy;                           /* with a batch, or a resync, which has none */
+	bool has_before;                     /* a batch is under way, and can be rolled back */
+	char last_error[BACKEND_ERROR_SIZE]; /* of a resync, so that it is logged once */
 	uint64_t lock_deadline;
 	struct loop_timer retry, resync, settle;
 	struct keeper_hooks hooks;
 	uint64_t repaired;
 	bool unsynced; /* the last run failed: the next that works is no repair */
-	bool outer_missing, outer_running, flows_failed;
+	bool foreign_warned, outer_missing, outer_running, flows_failed;
 };
 
 static void run_batch(struct keeper *keeper);
@@ -137,22 +139,26 @@ static int recover_state(struct keeper *keeper, const struct problems *problems,
 
 /* --- the kernel --------------------------------------------------------------------------- */
 
-static void log_address_changes(struct keeper *keeper, const struct reconcile_report *report)
+static void log_address_changes(struct keeper *keeper, const struct reconcile_report *report,
+	bool done)
 {
 	const struct address_diff *diff = &report->addresses;
 	char text[IP4_STRLEN];
 
 	for (size_t i = 0; i < diff->remove_count; i++)
 		announce_stop(&keeper->announce, diff->remove[i].prefix.addr);
+	/* what is not there is not announced, nor any more */
 	for (size_t i = 0; i < diff->add_count; i++)
-		announce_start(&keeper->announce, diff->add[i].prefix.addr);
-	for (size_t i = 0; i < diff->foreign_count; i++)
+		(done ? announce_start : announce_stop)(&keeper->announce,
+			diff->add[i].prefix.addr);
+	for (size_t i = 0; i < diff->foreign_count && !keeper->foreign_warned; i++)
 		log_warning("nat: %s is on %s already without a label of ours; left alone, but it "
 			    "will stay when it is unbound",
 			ip4_format(diff->foreign[i], text), keeper->config->outer.interface);
 	if (report->outer_missing && !keeper->outer_missing)
 		log_warning("nat: there is no %s; its addresses are put on it when it comes",
 			keeper->config->outer.interface);
+	keeper->foreign_warned = diff->foreign_count > 0;
 	keeper->outer_missing = report->outer_missing;
 }
 
@@ -193,7 +199,7 @@ static int sync_kernel(struct keeper *keeper, enum reconcile_scope scope, bool r
 	if (scope != RECONCILE_REMOVE)
 		desired_make(&keeper->table, keeper->plan, &desired);
 	err = reconcile_run(&keeper->reconcile, &desired, scope, &report, error);
-	log_address_changes(keeper, &report);
+	log_address_changes(keeper, &report, !err);
 	if (!err)
 		log_report(keeper, &report, repair && !keeper->unsynced);
 	keeper->unsynced = err != 0;
@@ -224,6 +230,7 @@ static void end_batch(struct keeper *keeper)
 	struct keeper_change *change;
 
 	binding_table_done(&keeper->before);
+	keeper->has_before = false;
 	/* still busy: who is told may ask for the next change, which waits until all are told */
 	while ((change = TAILQ_FIRST(&keeper->batch))) {
 		char *error = change->error;
@@ -236,36 +243,68 @@ static void end_batch(struct keeper *keeper)
 	run_batch(keeper);
 }
 
-/*
- * Back to what was, but for changes that stay. Those that change nothing are as true as before,
- * and those that were refused keep their own reason.
- */
-static void roll_back(struct keeper *keeper, int err, const char *why)
+/* On the table as it is now, the change would change nothing: it is as true as before. */
+static bool is_true_already(const struct keeper *keeper, struct keeper_change *change)
 {
-	char error[BACKEND_ERROR_SIZE], *ignored = NULL;
+	struct binding_table trial;
+	char *ignored = NULL;
+	int result;
+
+	binding_table_copy(&keeper->table, &trial);
+	result = change->apply(change, &trial, &ignored);
+	binding_table_done(&trial);
+	free(ignored);
+	return result == 0;
+}
+
+/*
+ * Table and file go back to what was, but for changes that stay. What each is told: one that was
+ * refused, its own reason; one that changed something, or only seemed to be so because of another
+ * of the batch, `why`; one that was so before, that it is so; one that stays, `why`, though it is
+ * in the table.
+ */
+static void restore(struct keeper *keeper, int err, const char *why)
+{
 	struct keeper_change *change;
+	char *ignored = NULL;
 	bool changed = false;
 
-	log_error("nat: %s", why);
 	binding_table_done(&keeper->table);
 	binding_table_copy(&keeper->before, &keeper->table);
 	TAILQ_FOREACH (change, &keeper->batch, link) {
-		if (change->stays) {
+		if (change->stays)
 			(void)change->apply(change, &keeper->table, &ignored);
-		} else if (change->result <= 0) {
+	}
+	TAILQ_FOREACH (change, &keeper->batch, link) {
+		if (!change->stays &&
+			(change->result < 0 ||
+				(change->result == 0 && is_true_already(keeper, change))))
 			continue;
-		}
 		changed = true;
 		change->result = err;
 		change->error = xstrdup(why);
 	}
-	if (!changed)
-		return;
-	if (save(keeper))
+	if (changed && save(keeper))
 		log_error("nat: %s cannot be written back", keeper->state_path);
+}
+
+static void roll_back(struct keeper *keeper, int err, const char *why)
+{
+	char error[BACKEND_ERROR_SIZE];
+
+	log_error("nat: %s", why);
+	restore(keeper, err, why);
 	/* a part may have been done before the kernel refused; what cannot be mended now is mended
 	 * by the resync */
 	(void)sync_kernel(keeper, RECONCILE_CHANGES, false, error);
+}
+
+/* A resync that failed changes nothing of what is desired; the next one tries again. */
+static void note_failed_resync(struct keeper *keeper, const char *error)
+{
+	if (strcmp(keeper->last_error, error))
+		log_error("nat: the kernel could not be compared or mended: %s", error);
+	snprintf(keeper->last_error, sizeof(keeper->last_error), "%s", error);
 }
 
 static void try_sync(void *ctx)
@@ -280,23 +319,33 @@ static void try_sync(void *ctx)
 		loop_timer_set(keeper->loop, &keeper->retry, LOCK_RETRY_MS, try_sync, keeper);
 		return;
 	}
-	if (err)
+	if (err && keeper->has_before)
 		roll_back(keeper, err, error);
+	else if (err)
+		note_failed_resync(keeper, error);
 	else if (!repair)
 		keeper->hooks.changed(keeper->hooks.ctx);
+	if (!err)
+		keeper->last_error[0] = '\0';
 	end_batch(keeper);
 }
 
-static void look_for_foreign_labels(struct keeper *keeper)
+/* What a change may not take, and what time it is. */
+static void prepare_table(struct keeper *keeper)
 {
+	struct binding_table *table = &keeper->table;
 	struct desired desired;
 
-	desired_make(&keeper->table, keeper->plan, &desired);
-	free(keeper->foreign_labels);
-	keeper->foreign_labels = reconcile_foreign_labels(&keeper->reconcile, &desired,
-		&keeper->table.foreign_label_count);
-	keeper->table.foreign_labels = keeper->foreign_labels;
+	desired_make(table, keeper->plan, &desired);
+	free(keeper->foreign.labels);
+	free(keeper->foreign.addresses);
+	reconcile_foreign(&keeper->reconcile, &desired, &keeper->foreign);
 	desired_done(&desired);
+	table->foreign_labels = keeper->foreign.labels;
+	table->foreign_label_count = keeper->foreign.label_count;
+	table->foreign_addresses = keeper->foreign.addresses;
+	table->foreign_address_count = keeper->foreign.address_count;
+	table->clock = loop_now();
 }
 
 /* How many changes changed anything. */
@@ -329,8 +378,9 @@ static void run_batch(struct keeper *keeper)
 		return;
 	keeper->busy = true;
 	TAILQ_CONCAT(&keeper->batch, &keeper->waiting, link);
-	look_for_foreign_labels(keeper);
+	prepare_table(keeper);
 	binding_table_copy(&keeper->table, &keeper->before);
+	keeper->has_before = true;
 	if (!apply_batch(keeper)) {
 		end_batch(keeper);
 		return;
@@ -438,15 +488,24 @@ static bool follow_plan(struct keeper *keeper, struct binding_table *table, stru
 	free(follow->lost);
 	changed = binding_follow(table, keeper->config, keeper->plan, now, &follow->lost,
 		&follow->lost_count);
-	follow->given = keeper->config->nat.auto_bind
+	/* where the wire has to be asked first, auto-bind is a matter of commands */
+	follow->given = keeper->config->nat.auto_bind && !keeper->config->outer.probe
 		? binding_auto(table, keeper->config, keeper->plan, now)
 		: 0;
 	return changed || follow->given;
 }
 
-static void log_follow(const struct follow *follow)
+static void log_follow(const struct keeper *keeper, const struct follow *follow)
 {
+	const struct binding_table *table = &keeper->table;
 	char address[IP4_STRLEN];
+
+	for (size_t i = 0; i < follow->lost_count; i++)
+		keeper->hooks.followed(keeper->hooks.ctx, &follow->lost[i], true);
+	/* what was given stands at the end */
+	for (size_t i = 0; i < follow->given && i < table->count; i++)
+		keeper->hooks.followed(keeper->hooks.ctx, &table->list[table->count - 1 - i],
+			false);
 
 	for (size_t i = 0; i < follow->lost_count; i++)
 		log_info("nat: %s is free again: %s left the plan",
@@ -469,7 +528,7 @@ static void end_follow(struct keeper_change *change, int result, const char *err
 	struct follow *follow = (struct follow *)change;
 
 	(void)result;
-	log_follow(follow);
+	log_follow(follow->keeper, follow);
 	follow->done(follow->ctx, error);
 	free(follow->lost);
 	free(follow);
@@ -517,9 +576,9 @@ static int load_state(struct keeper *keeper, char **ret_error)
 	if (err)
 		return err;
 	changed = binding_cool(&keeper->table, time(NULL));
-	look_for_foreign_labels(keeper);
+	prepare_table(keeper);
 	changed = follow_plan(keeper, &keeper->table, &follow) || changed;
-	log_follow(&follow);
+	log_follow(keeper, &follow);
 	free(follow.lost);
 	warn_outside_pool(keeper);
 	err = changed ? save(keeper) : 0;
@@ -588,13 +647,17 @@ void keeper_free(struct keeper *keeper)
 	loop_timer_cancel(keeper->loop, &keeper->resync);
 	loop_timer_cancel(keeper->loop, &keeper->settle);
 	announce_done(&keeper->announce);
+	/* what is refused now must not be done by the next start */
+	if (keeper->has_before)
+		restore(keeper, -ESHUTDOWN, "eipd is stopping; try again when it runs");
 	refuse_all(&keeper->waiting);
 	refuse_all(&keeper->batch);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);
 	netlink_close(keeper->reconcile.route);
 	binding_table_done(&keeper->table);
 	binding_table_done(&keeper->before);
-	free(keeper->foreign_labels);
+	free(keeper->foreign.labels);
+	free(keeper->foreign.addresses);
 	free(keeper->state_path);
 	free(keeper);
 }

@@ -36,6 +36,8 @@ struct keeper_change {
 struct keeper_hooks {
 	/* The kernel had been changed by others and was mended: what was done. */
 	void (*mended)(void *ctx, const struct reconcile_report *report);
+	/* A VM left the plan and lost this, or was given it by auto-bind. */
+	void (*followed)(void *ctx, const struct binding *binding, bool lost);
 	/* The table changed, and the kernel with it. */
 	void (*changed)(void *ctx);
 	void *ctx;

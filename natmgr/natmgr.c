@@ -56,6 +56,16 @@ static void on_mended(void *ctx, const struct reconcile_report *report)
 			"forwarding", report->forwarding_enabled));
 }
 
+static void on_followed(void *ctx, const struct binding *binding, bool lost)
+{
+	struct natmgr *natmgr = ctx;
+	char address[IP4_STRLEN];
+
+	events_post(natmgr->events, lost ? "unbind" : "bind",
+		json_pack("{s:s, s:s, s:s}", "address", ip4_format(binding->address, address), "vm",
+			binding->vm, "why", lost ? "left the plan" : "auto-bind"));
+}
+
 /* A VM that has an address now may speak to it. */
 static void on_changed(void *ctx)
 {
@@ -87,6 +97,7 @@ void natmgr_replan(struct natmgr *natmgr, const struct plan *plan,
 	void (*done)(void *ctx, const char *error), void *ctx)
 {
 	keeper_replan(natmgr->keeper, plan, done, ctx);
+	commands_auto_bind(natmgr->commands);
 }
 
 void natmgr_links_changed(struct natmgr *natmgr)
@@ -107,7 +118,7 @@ void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const str
 	const struct binding_table *table = keeper_table(natmgr->keeper);
 	const struct plan *plan = keeper_plan(natmgr->keeper);
 	uint64_t now = loop_now(), limit = natmgr->config->nat.reclaim_after;
-	uint32_t *due = xcalloc(table->count, sizeof(*due));
+	struct binding *due = xcalloc(table->count, sizeof(*due));
 	size_t count = 0;
 
 	for (size_t i = 0; i < table->count; i++) {
@@ -117,10 +128,10 @@ void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const str
 		uint64_t since = binding->bound ? binding->bound : natmgr->started;
 
 		if (vm && away(ctx, vm) >= limit && (now - since) / 1000 >= limit)
-			due[count++] = binding->address;
+			due[count++] = *binding;
 	}
 	for (size_t i = 0; i < count; i++)
-		commands_reclaim(natmgr->commands, due[i]);
+		commands_reclaim(natmgr->commands, due[i].vm, due[i].address);
 	free(due);
 }
 
@@ -202,7 +213,7 @@ void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t
 int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, char **ret_error)
 {
 	struct natmgr *natmgr = xcalloc(1, sizeof(*natmgr));
-	const struct keeper_hooks hooks = { on_mended, on_changed, natmgr };
+	const struct keeper_hooks hooks = { on_mended, on_followed, on_changed, natmgr };
 	int err = netlink_open(NETLINK_ROUTE, &natmgr->route);
 
 	natmgr->loop = setup->loop;
@@ -220,6 +231,7 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 	}
 	natmgr->commands = commands_new(setup->control, setup->config, natmgr->keeper,
 		setup->events);
+	commands_auto_bind(natmgr->commands);
 	if (natmgr->config->nat.hairpin)
 		ensure_hairpin(natmgr);
 	warn_of_nft_variant();

@@ -256,6 +256,12 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 	collect_owned(&have, &run->owned);
 	run->edit_count = ruleset_diff(&have, &want, &run->edits);
 	err = read_addresses(run);
+	/* before anything is changed: a run that fails half-way is followed by one that sees no
+	 * difference any more, and the flows have to go all the same */
+	if (!err &&
+		(run->edit_count || run->report->addresses.remove_count ||
+			run->report->addresses.add_count))
+		run->reconcile->flows_due = true;
 	if (!err)
 		err = remove_addresses(run);
 	if (!err && run->edit_count)
@@ -280,6 +286,7 @@ static void forget_flows(struct run *run)
 	run->report->flow_error = conntrack_forget(flow_is_stale, &judge,
 		&run->report->flows_forgotten);
 	free(sources);
+	run->reconcile->flows_due = run->report->flow_error != 0;
 }
 
 int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
@@ -297,9 +304,7 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 		err = add_addresses(&run);
 	if (!err && scope != RECONCILE_REMOVE)
 		err = enable_forwarding(&ret_report->forwarding_enabled, error);
-	if (!err &&
-		(scope != RECONCILE_CHANGES || ret_report->rule_edits ||
-			ret_report->addresses.remove_count || ret_report->addresses.add_count))
+	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due))
 		forget_flows(&run);
 	free(run.owned.list);
 	free(run.edits);
@@ -331,17 +336,18 @@ bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct des
 	return right;
 }
 
-unsigned *reconcile_foreign_labels(struct reconcile *reconcile, const struct desired *desired,
-	size_t *ret_count)
+void reconcile_foreign(struct reconcile *reconcile, const struct desired *desired,
+	struct foreign *ret_foreign)
 {
 	struct netlink_addr *have = NULL;
 	struct netlink_link link;
-	unsigned *labels;
 	size_t count = 0;
 
 	if (!netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link))
 		(void)netlink_addr_list(reconcile->route, link.index, &have, &count);
-	labels = address_foreign_labels(reconcile->config, have, count, desired, ret_count);
+	ret_foreign->labels = address_foreign_labels(reconcile->config, have, count, desired,
+		&ret_foreign->label_count);
+	ret_foreign->addresses = address_foreign_addresses(reconcile->config, have, count, desired,
+		&ret_foreign->address_count);
 	free(have);
-	return labels;
 }

@@ -22,6 +22,7 @@ struct reconcile {
 	struct nl_sock *route; /* NETLINK_ROUTE */
 	const struct config *config;
 	struct ip4_prefix inner; /* the bridge's address and network */
+	bool flows_due; /* rules or addresses changed, and flows were not looked at since */
 };
 
 /* What a run did. */
@@ -53,9 +54,15 @@ size_t reconcile_repairs(const struct reconcile_report *report);
 /* The addresses of the interface are as they should be; asks the kernel only for them. */
 bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct desired *desired);
 
-/* The labels of the outer interface that others use; none where they cannot be read. */
-unsigned *reconcile_foreign_labels(struct reconcile *reconcile, const struct desired *desired,
-	size_t *ret_count);
+/* What others have on the outer interface; empty where it cannot be read. The caller frees both. */
+struct foreign {
+	unsigned *labels;
+	size_t label_count;
+	uint32_t *addresses; /* sorted */
+	size_t address_count;
+};
+void reconcile_foreign(struct reconcile *reconcile, const struct desired *desired,
+	struct foreign *ret_foreign);
 
 /* Whether a flow's mapping is not the one that is desired. Pure. */
 struct flow_judge {

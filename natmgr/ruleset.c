@@ -354,6 +354,36 @@ static void diff_rules(struct edit_list *list, const struct chain *have, const s
 	free(sorted);
 }
 
+/*
+ * Chains of our prefix that we do not want. All are emptied before the first is deleted, as one may
+ * lead to another; one that somebody else's rule leads to is left, empty.
+ */
+static void delete_others(struct edit_list *list, const struct ruleset *have,
+	const struct ruleset *want)
+{
+	bool flushed = false;
+
+	for (size_t i = 0; i < have->count; i++) {
+		const struct chain *there = &have->chains[i];
+
+		if (ruleset_find_chain(want, there->name))
+			continue;
+		if (there->count) {
+			add_edit(list, EDIT_CHAIN_FLUSH, there, 0, NULL);
+			flushed = true;
+		}
+		for (unsigned n = 0; n < there->jumps; n++)
+			add_edit(list, EDIT_JUMP_DELETE, there, 0, NULL);
+	}
+	for (size_t i = 0; i < have->count; i++) {
+		const struct chain *there = &have->chains[i];
+
+		if (!ruleset_find_chain(want, there->name) && there->exists &&
+			(!there->referenced || flushed))
+			add_edit(list, EDIT_CHAIN_DELETE, there, 0, NULL);
+	}
+}
+
 size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, struct edit **ret_edits)
 {
 	static const struct chain nothing;
@@ -372,16 +402,7 @@ size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, stru
 		for (unsigned n = wanted->jumps; there && n < there->jumps; n++)
 			add_edit(&list, EDIT_JUMP_DELETE, wanted, 0, NULL);
 	}
-	for (size_t i = 0; i < have->count; i++) {
-		const struct chain *there = &have->chains[i];
-
-		if (ruleset_find_chain(want, there->name))
-			continue;
-		for (unsigned n = 0; n < there->jumps; n++)
-			add_edit(&list, EDIT_JUMP_DELETE, there, 0, NULL);
-		if (there->exists)
-			add_edit(&list, EDIT_CHAIN_DELETE, there, 0, NULL);
-	}
+	delete_others(&list, have, want);
 	*ret_edits = list.edits;
 	return list.count;
 }

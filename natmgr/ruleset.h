@@ -27,7 +27,7 @@
 #include "natmgr/binding.h"
 
 #define CHAIN_PREFIX   "EIPD-"
-#define CHAIN_NAME_MAX 28 /* XT_EXTENSION_MAXNAMELEN less its NUL */
+#define CHAIN_NAME_MAX 31 /* struct xt_chainlabel of libiptc, less its NUL */
 
 enum rule_action {
 	RULE_DNAT,
@@ -52,6 +52,7 @@ struct chain {
 	char builtin[CHAIN_NAME_MAX + 1]; /* jumps come from there; "": from none */
 	unsigned jumps;                   /* how many; one is right */
 	bool exists;                      /* in the kernel; always true in what is wanted */
+	bool referenced;                  /* in the kernel: others' rules lead there as well */
 	struct rule *rules;
 	size_t count, cap;
 };
@@ -83,11 +84,12 @@ char *rule_format(const struct rule *rule);
 
 enum edit_kind {
 	EDIT_CHAIN_NEW,
+	EDIT_CHAIN_FLUSH,
 	EDIT_RULE_DELETE,  /* the rule at `position` */
 	EDIT_RULE_INSERT,  /* before the rule at `position` */
 	EDIT_JUMP_NEW,     /* at the head of `builtin` */
 	EDIT_JUMP_DELETE,  /* the last of them */
-	EDIT_CHAIN_DELETE, /* with its rules; nothing jumps there any more */
+	EDIT_CHAIN_DELETE, /* empty; left where another rule still leads there */
 };
 
 /* To be carried out in their order: each position is as the edits before have left the chain. */

@@ -471,8 +471,8 @@ static const struct damaged_row {
 		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 0 eth0:2 -\n", 2 },
 	{ "damaged: a forward without its last word",
 		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2\n", 2 },
-	{ "damaged: a cooldown without a time", HEAD "cooldown 20.251.48.99 vm-001 soon\n", 2 },
-	{ "damaged: a cooldown with half a time", HEAD "cooldown 20.251.48.99 vm-001 17x\n", 2 },
+	{ "damaged: a cooldown without a time", HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 soon\n", 2 },
+	{ "damaged: a cooldown with half a time", HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 17x\n", 2 },
 	{ "damaged: a cooldown of no address", HEAD "cooldown x vm-001 17\n", 2 },
 	{ "damaged: blocks of zeros, as a crash leaves them, read as the text before them",
 		HEAD BIND_99 "\x01\x01\n", 3 },
@@ -496,7 +496,7 @@ static void test_every_beginning(void **state)
 {
 	static const char text[] = HEAD BIND_99
 		"bind 20.251.48.100 vm-001 02:00:00:00:00:01 eth0:12\n"
-		"cooldown 20.251.48.101 vm-002 1700000060\n";
+		"cooldown 20.251.48.101 vm-002 02:00:00:00:00:02 1700000060\n";
 
 	(void)state;
 	for (size_t len = 0; len < strlen(text); len++) {

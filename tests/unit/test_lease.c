@@ -200,7 +200,7 @@ static void test_replan(void **state)
 	/* only a has a lease: of those without nothing is told */
 	lease_grant(table, plan_by_mac(before, &mac), 60, 1000);
 	told[0] = '\0';
-	lease_replan(table, after);
+	lease_replan(table, after, 1000);
 	plan_free(before);
 	assert_told(row->told);
 	for (size_t i = 0; i < plan_count(after); i++) {

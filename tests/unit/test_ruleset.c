@@ -240,11 +240,15 @@ static void model_apply(struct model *model, const struct edit *edit)
 		assert_true(*edit->builtin);
 		chain->jumps--;
 		return;
+	case EDIT_CHAIN_FLUSH:
+		assert_true(chain->exists);
+		chain->count = 0;
+		return;
 	case EDIT_CHAIN_DELETE:
 		assert_true(chain->exists);
 		assert_int_equal(chain->jumps, 0);
+		assert_int_equal(chain->count, 0);
 		chain->exists = false;
-		chain->count = 0;
 		return;
 	}
 	abort();
