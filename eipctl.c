@@ -216,7 +216,8 @@ static void print_deleted(const json_t *result)
 static void print_reload(const json_t *result)
 {
 	static const struct column columns[] = { { "CHANGE", "change", TEXT }, { "VM", "vm", TEXT },
-		{ "IP", "ip", TEXT }, { "LOSES", "public", LIST }, { 0 } };
+		{ "IP", "ip", TEXT }, { "LOSES", "public", LIST }, { "FORWARDS", "forwards", LIST },
+		{ 0 } };
 	const json_t *vms = json_object_get(result, "vms");
 
 	printf("added %lld, changed %lld, removed %lld\n",

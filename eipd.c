@@ -320,9 +320,10 @@ static int test(const struct options *options)
 }
 
 /* The file is locked as long as we live, so a pid in it that is not locked is of a dead daemon. */
-static int take_pid_file(struct eipd *eipd)
+static int take_pid_file(struct eipd *eipd, unsigned tries)
 {
 	const struct timespec pause = { .tv_nsec = 50 * 1000000L };
+	struct stat held, named;
 	char text[32] = "";
 	int locked;
 
@@ -333,6 +334,17 @@ static int take_pid_file(struct eipd *eipd)
 	/* a child of a daemon that was killed may hold it for the moment that it takes to notice */
 	for (int i = 0; (locked = flock(eipd->pid_fd, LOCK_EX | LOCK_NB)) < 0 && i < 10; i++)
 		nanosleep(&pause, NULL);
+	/* the one that held it may have taken the name away meanwhile: then this is no file any more */
+	if (locked == 0 &&
+		(fstat(eipd->pid_fd, &held) < 0 || stat(eipd->pid_path, &named) < 0 ||
+			held.st_ino != named.st_ino)) {
+		close(eipd->pid_fd);
+		free(eipd->pid_path);
+		return tries ? take_pid_file(eipd, tries - 1)
+			     : cannot_run("the pid file in %s comes and goes; is another eipd "
+					  "being started?",
+				       eipd->config->daemon.run_dir);
+	}
 	if (locked < 0) {
 		ssize_t n = read(eipd->pid_fd, text, sizeof(text) - 1);
 
@@ -463,7 +475,7 @@ static int start(struct eipd *eipd, const struct options *options)
 									      : config->daemon.log;
 	int err;
 
-	if (make_directories(config) || take_pid_file(eipd))
+	if (make_directories(config) || take_pid_file(eipd, 5))
 		return -1;
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
 	if (err)

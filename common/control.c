@@ -24,8 +24,10 @@
 #define ARGS_MAX    64
 /* A client that neither sends a whole request nor takes its reply is dropped after this. */
 #define IDLE_MS 30000
+/* How long nobody is accepted when descriptors have run out. */
+#define PAUSE_MS 1000
 /* What a follower may leave unread. */
-#define STREAM_MAX (1 << 20)
+#define STREAM_MAX 65536
 
 struct client {
 	struct control *control;
@@ -50,6 +52,7 @@ struct control_request {
 struct control {
 	struct loop *loop;
 	struct loop_watch listener;
+	struct loop_timer pause;
 	char *path;
 	LIST_HEAD(, client) clients;
 	unsigned client_count;
@@ -136,6 +139,14 @@ static bool client_write(struct client *client)
 	return true;
 }
 
+static void listen_again(void *ctx)
+{
+	struct control *control = ctx;
+
+	if (control->client_count < CLIENTS_MAX)
+		loop_watch_events(control->loop, &control->listener, EPOLLIN);
+}
+
 static void accept_client(void *ctx, uint32_t events)
 {
 	struct control *control = ctx;
@@ -143,8 +154,15 @@ static void accept_client(void *ctx, uint32_t events)
 	struct client *client;
 
 	(void)events;
-	if (fd < 0)
+	if (fd < 0) {
+		/* without descriptors the same connection would wake us up at once, for ever */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			loop_watch_events(control->loop, &control->listener, 0);
+			loop_timer_set(control->loop, &control->pause, PAUSE_MS, listen_again,
+				control);
+		}
 		return;
+	}
 	client = xcalloc(1, sizeof(*client));
 	client->control = control;
 	client->in = xrealloc(NULL, CONTROL_REQUEST_MAX, 1);
@@ -311,6 +329,11 @@ void control_refuse(struct control_request *request, json_t *details, const char
 	va_start(args, format);
 	text = xvasprintf(format, args);
 	va_end(args);
+	/* it may quote what the client said; an error is one line */
+	for (char *c = text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
 	json_object_set_new(reply, "ok", json_false());
 	json_object_set_new(reply, "error", json_string(text));
 	free(text);
@@ -420,6 +443,7 @@ void control_free(struct control *control)
 		if (client_write(client))
 			client_free(client);
 	}
+	loop_timer_cancel(control->loop, &control->pause);
 	loop_unwatch(control->loop, &control->listener);
 	close(control->listener.fd);
 	unlink(control->path);

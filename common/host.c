@@ -75,6 +75,24 @@ static void find_address(struct look *look, const struct netlink_link *bridge, s
 	}
 }
 
+/* Without [inner] address, only the kernel knows the inner network. */
+static void check_pool(struct look *look, const struct host *host)
+{
+	char text[IP4_PREFIX_STRLEN];
+
+	if (!host->inner.addr || look->config->inner.address.addr)
+		return;
+	for (size_t i = 0; i < look->config->outer.pool_count; i++) {
+		const struct ip4_range *range = &look->config->outer.pool[i];
+
+		if (range->first <= ip4_prefix_broadcast(&host->inner) &&
+			range->last >= ip4_prefix_network(&host->inner))
+			SAY(look, problems, "outer", "pool",
+				"[outer] pool: it overlaps the network %s of the bridge %s",
+				ip4_prefix_format(&host->inner, text), look->config->inner.bridge);
+	}
+}
+
 static void check_bridge(struct look *look, struct netlink_link *ret_bridge, struct host *host)
 {
 	const char *name = look->config->inner.bridge;
@@ -136,6 +154,7 @@ int host_check(struct nl_sock *route, const struct config *config, struct host *
 	struct host host = { 0 };
 
 	check_bridge(&look, &bridge, &host);
+	check_pool(&look, &host);
 	check_uplink(&look, &bridge);
 	check_outer(&look);
 	*ret_host = host;

@@ -361,7 +361,7 @@ static void command_vm_add(void *ctx, struct control_request *request, unsigned 
 		if (i + 1 < argc && !strcmp(argv[i], "--mac") && !mac_parse(argv[i + 1], &mac)) {
 			wanted_mac = &mac;
 		} else if (i + 1 == argc || strcmp(argv[i], "--ip") ||
-			ip4_parse(argv[i + 1], &ip)) {
+			ip4_parse(argv[i + 1], &ip) || !ip) {
 			control_refuse(request, NULL,
 				"%s %s: not understood; usage: eipctl vm add NAME "
 				"[--mac MAC] [--ip IP]",

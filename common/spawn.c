@@ -92,6 +92,15 @@ static void time_is_up(void *ctx)
 	kill(-spawn->pid, SIGKILL);
 }
 
+void spawn_close_descriptors(void)
+{
+	if (syscall(SYS_close_range, 3, ~0u, 0) == 0)
+		return;
+	/* Linux before 5.9 */
+	for (int fd = 3; fd < 1024; fd++)
+		close(fd);
+}
+
 static int become_user(const char *name)
 {
 	const struct passwd *user;
@@ -117,10 +126,7 @@ _Noreturn static void become(char *const argv[], char *const env[], int output, 
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
 	/* all of ours are close-on-exec; this is for those that libraries opened without it */
-	if (syscall(SYS_close_range, 3, ~0u, 0) < 0) {
-		for (int fd = 3; fd < 1024; fd++)
-			close(fd);
-	}
+	spawn_close_descriptors();
 	if (user && *user && become_user(user) < 0) {
 		dprintf(STDERR_FILENO, "cannot become %s: %s\n", user, strerror(errno));
 		_exit(127);

@@ -33,6 +33,9 @@ struct spawn {
 	unsigned line_len, lines;
 };
 
+/* Closes all but the three standard ones; for a child between fork() and what it is for. */
+void spawn_close_descriptors(void);
+
 void spawn_init(struct spawn *spawn, struct loop *loop,
 	void (*on_line)(void *ctx, const char *line),
 	void (*on_exit)(void *ctx, int status, bool timed_out), void *ctx);

@@ -6,10 +6,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/spawn.h"
 #include "common/statefile.h"
 
 void writer_init(struct writer *writer, char *path, void (*done)(void *ctx, int err), void *ctx)
@@ -42,7 +42,7 @@ static void start(struct writer *writer)
 			_exit(ESRCH);
 		/* none of the daemon's: above all not the pid file, which is locked as long as it is
 		 * open anywhere */
-		syscall(SYS_close_range, 3, ~0u, 0);
+		spawn_close_descriptors();
 		_exit(-statefile_write(writer->path, text, writer->waiting_len));
 	}
 	/* no process to be had: then this one waits for the disk */

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -155,6 +156,10 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 	for (size_t i = 0; i < desired.count; i++)
 		numbers.free -= config_pool_contains(config, desired.map[i].address);
 	desired_done(&desired);
+	/* nobody may have these yet */
+	for (size_t i = 0; i < table->cooling_count; i++)
+		numbers.free -= table->cooling[i].until > time(NULL) &&
+			config_pool_contains(config, table->cooling[i].address);
 	return numbers;
 }
 
@@ -205,6 +210,15 @@ void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t
 				json_string(ip4_format(table->list[i].address, text)));
 	}
 	json_object_set_new(object, "public", list);
+	list = json_array();
+	for (size_t i = 0; i < table->forward_count; i++) {
+		char forward[FORWARD_STRLEN];
+
+		if (!strcmp(table->forwards[i].vm, vm->name))
+			json_array_append_new(list,
+				json_string(forward_format(&table->forwards[i], forward)));
+	}
+	json_object_set_new(object, "forwards", list);
 	json_object_set_new(object, "isolated", json_false());
 }
 

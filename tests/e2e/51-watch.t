@@ -36,4 +36,5 @@ plan "$(cat "$PLAN")" "$MAC2,vm-002,$IP2"
 check "and the next change after it" wait_for 5 has "vm-001 vm-003 vm-002"
 is "each of the two once" $(($(reloads) - before)) 2
 daemon_end TERM
+check "the stop was clean" not test -e "$RUN/eipd.pid"
 done_testing

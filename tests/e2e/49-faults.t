@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# What goes wrong around a change: table, state file, kernel and answer still say the same.
+#
+#   outer host ── eth0 hypervisor br0 ── vm-001
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+stage_up
+# a lock of its own, so that holding it disturbs no other test
+export XTABLES_LOCKFILE=$T/xtables.lock
+touch "$XTABLES_LOCKFILE"
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+conf outer.pool "20.251.48.10, 20.251.48.99-20.251.48.102"
+conf nat.resync 1s
+conf outer.probe no
+daemon_up
+
+state_of() { field "[a['state'] for a in d if a['address'] == '$1'][0]" ip list; }
+# everything that can be compared: kernel, file, and what eipctl says
+all() {
+	nat_rules
+	outer_addresses | sed 's/valid_lft.*//'
+	cat "$T/state/bindings"
+	field "[(a['address'], a['state'], a['vm']) for a in d]" ip list
+}
+hold_lock() {
+	flock "$XTABLES_LOCKFILE" sleep "$1" &
+	lock_pid=$!
+	wait_for 5 not flock -n "$XTABLES_LOCKFILE" true
+}
+repaired() { field 'd["nat"]["repaired"]' status; }
+settled() { # nothing more is mended in two resyncs
+	local before
+	before=$(repaired)
+	sleep 2.2
+	[[ $(repaired) == "$before" ]]
+}
+
+# ---- the host's own address is in the pool
+is "the host's own address is not chosen" "$(field 'd["address"]' ip bind vm-001)" 20.251.48.99
+refused "nor given to who asks for it" 1 '20\.251\.48\.10 ' ip bind vm-002 20.251.48.10
+ctl ip bind vm-002 20.251.48.100 >/dev/null
+
+# ---- the lock is held for longer than a resync waits
+before=$(all)
+hold_lock 13
+failed_now() { [[ $(field 'd["nat"]["in_sync"]' status) == false ]]; }
+check "a resync that cannot have the lock fails" wait_for 15 failed_now
+is "and nothing is lost by that" "$(field "[a['vm'] for a in d if a['state'] == 'bound']" ip list)" \
+	'["vm-001", "vm-002"]'
+wait "$lock_pid"
+synced_now() { [[ $(field 'd["nat"]["in_sync"]' status) == true ]]; }
+check "the next one works" wait_for 5 synced_now
+is "everything is as it was" "$(all)" "$before"
+
+# ---- stopped while a command waits for the lock
+hold_lock 5
+ctl ip bind vm-001 20.251.48.101 >"$T/out" 2>"$T/err" &
+bind_pid=$!
+waiting_now() { grep -q 20.251.48.101 "$T/state/bindings"; }
+check "a bind waits for the lock" wait_for 5 waiting_now
+daemon_end TERM
+wait "$bind_pid"
+is "it is refused when eipd stops" $? 1
+wait "$lock_pid"
+daemon_up
+is "and is not done by the next start" "$(state_of 20.251.48.101)" free
+is "everything else is as it was" "$(all)" "$before"
+
+# ---- chains of our prefix that are not ours
+hv iptables-legacy -w 5 -t nat -N EIPD-A
+hv iptables-legacy -w 5 -t nat -N EIPD-B
+hv iptables-legacy -w 5 -t nat -A EIPD-B -j EIPD-A
+check "chains that lead to each other do not block a change" ctl ip bind vm-001 20.251.48.101
+is "and are gone" "$(nat_rules | count 'EIPD-[AB]( |$)')" 0
+hv iptables-legacy -w 5 -t nat -N EIPD-C
+hv iptables-legacy -w 5 -t nat -N MINE
+hv iptables-legacy -w 5 -t nat -A MINE -s 10.9.9.9 -j EIPD-C
+check "nor does one that somebody else's rule leads to" ctl ip unbind 20.251.48.101
+is "that rule is left alone" "$(nat_rules | count 'MINE -s 10.9.9.9/32 -j EIPD-C')" 1
+check "and nothing is mended again and again" settled
+
+# ---- a state file that cannot be written
+mkdir "$T/state/bindings.new" # where the new text would go
+refused "a state file that cannot be written: the bind is refused" 1 'nothing was changed' \
+	ip bind vm-001 20.251.48.102
+rmdir "$T/state/bindings.new"
+is "and nothing is bound" "$(state_of 20.251.48.102)" free
+check "afterwards it works" ctl ip bind vm-001 20.251.48.102
+daemon_end TERM
+check "the stop was clean" not test -e "$RUN/eipd.pid"
+done_testing
