@@ -358,14 +358,16 @@ static void command_vm_add(void *ctx, struct control_request *request, unsigned 
 	int err;
 
 	for (unsigned i = 1; i < argc; i += 2) {
-		if (i + 1 < argc && !strcmp(argv[i], "--mac") && !mac_parse(argv[i + 1], &mac)) {
+		const char *value = i + 1 < argc ? argv[i + 1] : "";
+
+		/* each once */
+		if (!strcmp(argv[i], "--mac") && !wanted_mac && !mac_parse(value, &mac)) {
 			wanted_mac = &mac;
-		} else if (i + 1 == argc || strcmp(argv[i], "--ip") ||
-			ip4_parse(argv[i + 1], &ip) || !ip) {
+		} else if (strcmp(argv[i], "--ip") || ip || ip4_parse(value, &ip) || !ip) {
 			control_refuse(request, NULL,
-				"%s %s: not understood; usage: eipctl vm add NAME "
-				"[--mac MAC] [--ip IP]",
-				argv[i], i + 1 < argc ? argv[i + 1] : "");
+				"%s %s: not understood; usage: eipctl vm add NAME [--mac MAC] "
+				"[--ip IP]",
+				argv[i], value);
 			return;
 		}
 	}
