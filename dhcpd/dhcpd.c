@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "common/memory.h"
@@ -320,12 +321,14 @@ static void on_link_state(void *ctx, const char *reason)
 
 /* --- commands ----------------------------------------------------------------------------- */
 
+/* The same moment whenever it is asked for: the two clocks are compared to the millisecond. */
 static long long to_epoch(uint64_t expires)
 {
-	uint64_t now = loop_now();
+	int64_t left = (int64_t)(expires - loop_now());
+	struct timespec wall;
 
-	return (long long)time(NULL) +
-		(expires > now ? (long long)((expires - now + 999) / 1000) : 0);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return ((long long)wall.tv_sec * 1000 + wall.tv_nsec / 1000000 + left + 500) / 1000;
 }
 
 static json_t *expires_json(uint64_t expires)
