@@ -10,7 +10,7 @@
 #define EIPD_NATMGR_ADDRESS_H
 
 #include "common/netlink.h"
-#include "natmgr/binding.h"
+#include "natmgr/desired.h"
 
 struct address_change {
 	struct ip4_prefix prefix;

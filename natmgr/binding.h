@@ -119,33 +119,10 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 /* Forgets what has cooled down. True if anything changed. */
 bool binding_cool(struct binding_table *table, time_t now);
 
-/* An address as it has to be in the kernel. */
-struct mapping {
-	uint32_t address;
-	uint32_t inner; /* whom all of it goes to; 0: it is shared, see struct port_mapping */
-	unsigned label;
-	bool is_source; /* the VM's own connections leave with this address */
-};
-
-struct port_mapping {
-	uint32_t address, inner;
-	uint8_t protocol;
-	uint16_t first, last, to;
-	bool is_source;
-};
-
-/* All that has to be in the kernel. */
-struct desired {
-	struct mapping *map; /* by ascending address */
-	size_t count;
-	struct port_mapping *ports; /* by ascending address, protocol, port */
-	size_t port_count;
-};
-
-/* What belongs to VMs that are not in the plan is left out. */
-void desired_make(const struct binding_table *table, const struct plan *plan,
-	struct desired *ret_desired);
-void desired_done(struct desired *desired);
-const struct mapping *desired_find(const struct desired *desired, uint32_t address);
+/*
+ * Whom a name and MAC of the table mean in the plan: the name first, then, under a new name, the
+ * MAC. NULL: it left.
+ */
+const struct vm *binding_vm(const struct plan *plan, const char *name, const struct mac *mac);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "natmgr/desired.h"
 
 #define CALL_IPTABLES "/proc/sys/net/bridge/bridge-nf-call-iptables"
 

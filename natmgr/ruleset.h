@@ -24,7 +24,7 @@
 
 #include <net/if.h>
 
-#include "natmgr/binding.h"
+#include "natmgr/desired.h"
 
 #define CHAIN_PREFIX   "EIPD-"
 #define CHAIN_NAME_MAX 31 /* struct xt_chainlabel of libiptc, less its NUL */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The state file of any octets: refused, or a table that is written and read back the same. */
 #include "natmgr/binding_file.h"
+#include "natmgr/desired.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,6 +7,7 @@
 
 #include "natmgr/binding.h"
 #include "natmgr/binding_file.h"
+#include "natmgr/desired.h"
 
 #define P(n) IP4(20, 251, 48, n) /* the pool is P(99) to P(110) */
 #define PLAN                                    \
