@@ -93,11 +93,26 @@ static void leases_written(void *ctx, int err)
 	dhcpd->lease_error = err;
 }
 
+/*
+ * Milliseconds since the epoch. A lease's end is made from both clocks to the millisecond, so that
+ * it is the same second whenever it is asked for, and in the file.
+ */
+static int64_t wall_ms(void)
+{
+	struct timespec wall;
+
+	clock_gettime(CLOCK_REALTIME, &wall);
+	return (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
+}
+
 static void write_leases(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
+	int64_t wall = wall_ms();
 	size_t len;
-	char *text = lease_write(dhcpd->leases, loop_now(), time(NULL), &len);
+	/* both at the beginning of the wall clock's second */
+	char *text = lease_write(dhcpd->leases, loop_now() - (uint64_t)(wall % 1000),
+		(time_t)(wall / 1000), &len);
 
 	writer_write(&dhcpd->lease_file, text, len);
 }
@@ -321,14 +336,11 @@ static void on_link_state(void *ctx, const char *reason)
 
 /* --- commands ----------------------------------------------------------------------------- */
 
-/* The same moment whenever it is asked for: the two clocks are compared to the millisecond. */
 static long long to_epoch(uint64_t expires)
 {
 	int64_t left = (int64_t)(expires - loop_now());
-	struct timespec wall;
 
-	clock_gettime(CLOCK_REALTIME, &wall);
-	return ((long long)wall.tv_sec * 1000 + wall.tv_nsec / 1000000 + left + 500) / 1000;
+	return (wall_ms() + left + 999) / 1000;
 }
 
 static json_t *expires_json(uint64_t expires)
