@@ -237,6 +237,7 @@ counts_foreign() { [[ $(foreign) == "$1" ]]; }
 offers() {
 	PYTHONPATH=$HERE vm relay "$PYTHON" -c '
 import sys
+import time
 import wire as w
 from scapy.layers.dhcp import BOOTP, DHCP
 from scapy.layers.inet import IP, UDP
@@ -247,7 +248,9 @@ frame = bytes(Ether(src="02:00:00:ff:00:01", dst=w.BROADCAST)
               / BOOTP(op=2, yiaddr="10.77.9.9", siaddr="10.77.0.66", flags=0x8000,
                       chaddr=bytes.fromhex("d00d8e9f4288"))
               / DHCP(options=[("message-type", sys.argv[1]), ("server_id", "10.77.0.66"), "end"]))
-for _ in range(int(sys.argv[2])):
+for n in range(int(sys.argv[2])):
+    if n % 20 == 19:
+        time.sleep(0.02)  # all must be counted, so none may be lost to a full queue
     wire.send(frame)' "$@"
 }
 is "no other server has been seen" "$(foreign)" 0

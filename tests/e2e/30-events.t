@@ -40,16 +40,17 @@ def main():
 if __name__ == "__main__":
     main()
 END
-# Ours notes everything: the arguments one a line, environment, directory, standard input.
+# Ours notes everything: environment, standard input, and last, as the tests wait for that, the
+# arguments, one call a line.
 cat >"$T/callback" <<END
 #!/bin/sh
+env | grep ^DNSMASQ_ | sort >"$T/env.\$1.\${4-}"
+if read -r line; then echo "input" >>"$T/input"; fi
 {
 	printf '%s' "\$#"
 	printf ' [%s]' "\$@"
 	echo
 } >>"$T/calls"
-env | grep ^DNSMASQ_ | sort >"$T/env.\$1.\${4-}"
-if read -r line; then echo "input" >>"$T/input"; fi
 echo "the callback says hello"
 echo "and this on standard error" >&2
 END
