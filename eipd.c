@@ -174,7 +174,6 @@ static void on_signal(void *ctx, int signo)
 		break;
 	case SIGCHLD:
 		dhcpd_child_exited(eipd->dhcpd);
-		planner_child_exited(eipd->planner);
 		break;
 	default:
 		log_info("stopping");
@@ -182,13 +181,13 @@ static void on_signal(void *ctx, int signo)
 	}
 }
 
-static void on_plan(void *ctx, const struct plan *plan,
+static void on_plan(void *ctx, const struct plan *plan, const struct plan_change *change,
 	void (*done)(void *done_ctx, const char *error), void *done_ctx)
 {
 	const struct eipd *eipd = ctx;
 
-	dhcpd_replan(eipd->dhcpd, plan);
-	natmgr_replan(eipd->natmgr, plan, done, done_ctx);
+	dhcpd_replan(eipd->dhcpd, plan, change);
+	natmgr_replan(eipd->natmgr, plan, change, done, done_ctx);
 }
 
 static void describe_vm(void *ctx, const struct vm *vm, json_t *object)
@@ -403,7 +402,8 @@ static int look_at_host(struct eipd *eipd)
 static int load_plan(struct eipd *eipd)
 {
 	struct problems problems = { 0 };
-	int err = planner_new(eipd->config, &eipd->host.inner, &eipd->planner, &problems);
+	int err = planner_new(eipd->loop, eipd->config, &eipd->host.inner, &eipd->planner,
+		&problems);
 
 	if (err) {
 		print_problems(&problems);
@@ -501,6 +501,7 @@ static void stop(struct eipd *eipd)
 	char *error = NULL;
 
 	netlink_monitor_stop(&eipd->monitor);
+	planner_stop(eipd->planner);
 	if (eipd->natmgr && eipd->dhcpd && eipd->config->nat.remove_on_exit &&
 		natmgr_remove(eipd->natmgr, &error)) {
 		log_error("nat: not all could be removed: %s", error);
