@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -474,6 +475,19 @@ static int catch_signals(struct eipd *eipd)
 	return err ? cannot_run("signals cannot be caught: %s", strerror(-err)) : 0;
 }
 
+/*
+ * What a large plan leaves behind at a reload goes back to the system, and the threads beside the
+ * loop have no heaps of their own.
+ */
+static void keep_memory_small(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_ARENA_MAX, 1);
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+#endif
+}
+
 static int start(struct eipd *eipd, const struct options *options)
 {
 	const struct config *config = eipd->config;
@@ -481,6 +495,7 @@ static int start(struct eipd *eipd, const struct options *options)
 									      : config->daemon.log;
 	int err;
 
+	keep_memory_small();
 	if (make_directories(config) || take_pid_file(eipd, 5))
 		return -1;
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);

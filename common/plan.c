@@ -28,7 +28,8 @@ struct plan {
 	struct vm *vms;
 	size_t count, cap;
 	struct index by_mac, by_ip, by_name;
-	char *text; /* holds the names */
+	char *text;  /* while it is parsed: the names point into it */
+	char *names; /* then */
 	char **tags;
 	size_t tag_count;
 };
@@ -402,6 +403,25 @@ static void build_indexes(struct parser *parser)
 	}
 }
 
+/* Of the text only the names are needed, which is a fifth of it. */
+static void keep_names(struct plan *plan)
+{
+	size_t len = 0;
+	char *next;
+
+	for (size_t i = 0; i < plan->count; i++)
+		len += strlen(plan->vms[i].name) + 1;
+	next = plan->names = xrealloc(NULL, len + 1, 1);
+	for (size_t i = 0; i < plan->count; i++) {
+		len = strlen(plan->vms[i].name) + 1;
+		memcpy(next, plan->vms[i].name, len);
+		plan->vms[i].name = next;
+		next += len;
+	}
+	free(plan->text);
+	plan->text = NULL;
+}
+
 int plan_parse(const char *text, size_t len, const char *file, const struct ip4_prefix *inner,
 	struct plan **ret_plan, struct problems *problems)
 {
@@ -431,6 +451,7 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 		plan_free(plan);
 		return -EINVAL;
 	}
+	keep_names(plan);
 	*ret_plan = plan;
 	return 0;
 }
@@ -452,6 +473,7 @@ void plan_free(struct plan *plan)
 	free(plan->by_name.slot);
 	free(plan->vms);
 	free(plan->text);
+	free(plan->names);
 	for (size_t i = 0; i < plan->tag_count; i++)
 		free(plan->tags[i]);
 	free(plan->tags);

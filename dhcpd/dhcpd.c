@@ -34,7 +34,7 @@
 
 /* How many events of a VM were logged in the minute that began at `since`. */
 struct telling {
-	uint64_t since;
+	uint32_t since; /* seconds */
 	unsigned count;
 };
 
@@ -173,14 +173,14 @@ static void sweep_leases(void *ctx)
 static bool may_tell(struct dhcpd *dhcpd, const struct vm *vm)
 {
 	const struct vm *planned = plan_by_mac(dhcpd->server.plan, &vm->mac);
-	uint64_t now = loop_now();
+	uint32_t now = (uint32_t)(loop_now() / 1000);
 	struct telling *telling;
 
 	/* a VM that left is told of once; while the leases are read, there is no plan to serve yet */
 	if (!planned || !dhcpd->tellings)
 		return true;
 	telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, planned)];
-	if (now - telling->since >= 60000) {
+	if (now - telling->since >= 60) {
 		if (telling->count > TELLINGS_PER_MINUTE)
 			log_warning("dhcp: %s: %u more lease events were left out", planned->name,
 				telling->count - TELLINGS_PER_MINUTE);
