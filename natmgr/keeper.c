@@ -15,6 +15,7 @@
 #include "common/memory.h"
 #include "common/netlink.h"
 #include "common/statefile.h"
+#include "common/worker.h"
 #include "natmgr/binding_file.h"
 #include "natmgr/rebuild.h"
 
@@ -34,6 +35,8 @@ struct keeper {
 	const struct isolation *isolation;
 	struct reconcile reconcile;
 	struct announce announce;
+	struct worker worker;
+	struct flow_purge *purge; /* under way, or to be begun; NULL: none */
 	char *state_path;
 	struct binding_table table;
 	struct foreign foreign;      /* the tables borrow it */
@@ -46,7 +49,9 @@ struct keeper {
 	struct loop_timer retry, resync, settle;
 	struct keeper_hooks hooks;
 	uint64_t repaired;
-	bool unsynced; /* the last run failed: the next that works is no repair */
+	bool failed;    /* the last run */
+	bool half_done; /* by us: what the next run that works finds is no repair */
+	bool is_closing;
 	bool foreign_warned, outer_missing, outer_running, flows_failed;
 };
 
@@ -178,18 +183,43 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 			report->rule_edits,
 			report->addresses.add_count + report->addresses.remove_count);
 	}
-	if (report->flows_forgotten)
+}
+
+static void log_purge(struct keeper *keeper)
+{
+	const struct flow_purge *purge = keeper->purge;
+
+	if (purge->forgotten)
 		log_info("nat: flows with an old mapping that were forgotten: %zu",
-			report->flows_forgotten);
-	if (report->flow_error && !keeper->flows_failed)
+			purge->forgotten);
+	if (purge->err && !keeper->flows_failed)
 		log_warning(
 			"nat: flows with an old mapping cannot be forgotten: %s (kernel option "
 			"CONFIG_NF_CT_NETLINK; if it is a module: modprobe nf_conntrack_netlink)",
-			strerror(-report->flow_error));
-	keeper->flows_failed = report->flow_error != 0;
+			strerror(-purge->err));
+	keeper->flows_failed = purge->err != 0;
 }
 
-/* Makes the kernel as the table says. `repair`: whatever is to be done was not our doing. */
+static void run_purge(void *ctx)
+{
+	struct keeper *keeper = ctx;
+
+	flow_purge_run(keeper->purge);
+}
+
+static void end_purge(struct keeper *keeper)
+{
+	log_purge(keeper);
+	if (keeper->purge->err)
+		keeper->reconcile.flows_due = true;
+	flow_purge_free(keeper->purge);
+	keeper->purge = NULL;
+}
+
+/*
+ * Makes the kernel as the table says, but for flows, which are left in keeper->purge. `repair`:
+ * whatever is to be done was not our doing.
+ */
 static int sync_kernel(struct keeper *keeper, enum reconcile_scope scope, bool repair,
 	char error[static BACKEND_ERROR_SIZE])
 {
@@ -202,10 +232,12 @@ static int sync_kernel(struct keeper *keeper, enum reconcile_scope scope, bool r
 	err = reconcile_run(&keeper->reconcile, &desired, scope, &report, error);
 	log_address_changes(keeper, &report, !err);
 	if (!err)
-		log_report(keeper, &report, repair && !keeper->unsynced);
+		log_report(keeper, &report, repair && !keeper->half_done);
 	/* who waits for the lock has done nothing yet */
 	if (err != -EAGAIN)
-		keeper->unsynced = err != 0;
+		keeper->half_done = keeper->failed = err != 0;
+	keeper->purge = report.purge;
+	report.purge = NULL;
 	reconcile_report_done(&report);
 	desired_done(&desired);
 	return err;
@@ -221,6 +253,10 @@ static int sync_waiting(struct keeper *keeper, enum reconcile_scope scope, char 
 
 	while ((err = sync_kernel(keeper, scope, false, error)) == -EAGAIN && loop_now() < deadline)
 		nanosleep(&pause, NULL);
+	if (keeper->purge) {
+		run_purge(keeper);
+		end_purge(keeper);
+	}
 	if (err)
 		*ret_error = xstrdup(error);
 	return err;
@@ -300,6 +336,10 @@ static void roll_back(struct keeper *keeper, int err, const char *why)
 	/* a part may have been done before the kernel refused; what cannot be mended now is mended
 	 * by the resync */
 	(void)sync_kernel(keeper, RECONCILE_CHANGES, false, error);
+	if (keeper->purge) {
+		run_purge(keeper);
+		end_purge(keeper);
+	}
 }
 
 /* A resync that failed changes nothing of what is desired; the next one tries again. */
@@ -308,6 +348,15 @@ static void note_failed_resync(struct keeper *keeper, const char *error)
 	if (strcmp(keeper->last_error, error))
 		log_error("nat: the kernel could not be compared or mended: %s", error);
 	snprintf(keeper->last_error, sizeof(keeper->last_error), "%s", error);
+}
+
+/* All is done, flows as well: now those who wait are told. */
+static void purged(void *ctx)
+{
+	struct keeper *keeper = ctx;
+
+	end_purge(keeper);
+	end_batch(keeper);
 }
 
 static void try_sync(void *ctx)
@@ -322,6 +371,7 @@ static void try_sync(void *ctx)
 		loop_timer_set(keeper->loop, &keeper->retry, LOCK_RETRY_MS, try_sync, keeper);
 		return;
 	}
+	keeper->failed = err != 0;
 	if (err && keeper->has_before)
 		roll_back(keeper, err, error);
 	else if (err)
@@ -330,7 +380,10 @@ static void try_sync(void *ctx)
 		keeper->hooks.changed(keeper->hooks.ctx);
 	if (!err)
 		keeper->last_error[0] = '\0';
-	end_batch(keeper);
+	if (keeper->purge)
+		worker_start(&keeper->worker, run_purge, purged, keeper);
+	else
+		end_batch(keeper);
 }
 
 /* What a change may not take, and what time it is. */
@@ -377,7 +430,7 @@ static void run_batch(struct keeper *keeper)
 	char error[BACKEND_ERROR_SIZE];
 	int err;
 
-	if (keeper->busy || TAILQ_EMPTY(&keeper->waiting))
+	if (keeper->busy || keeper->is_closing || TAILQ_EMPTY(&keeper->waiting))
 		return;
 	keeper->busy = true;
 	TAILQ_CONCAT(&keeper->batch, &keeper->waiting, link);
@@ -607,6 +660,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		.state_path = state_path(config) };
 	TAILQ_INIT(&keeper->waiting);
 	TAILQ_INIT(&keeper->batch);
+	worker_init(&keeper->worker, loop);
 	keeper->reconcile = (struct reconcile){
 		.backend = backend_iptables_new(), .config = config, .inner = *inner
 	};
@@ -650,6 +704,9 @@ void keeper_free(struct keeper *keeper)
 	loop_timer_cancel(keeper->loop, &keeper->retry);
 	loop_timer_cancel(keeper->loop, &keeper->resync);
 	loop_timer_cancel(keeper->loop, &keeper->settle);
+	/* what is on its way to the end ends; nothing is begun any more */
+	keeper->is_closing = true;
+	worker_done(&keeper->worker);
 	announce_done(&keeper->announce);
 	/* what is refused now must not be done by the next start */
 	if (keeper->has_before)
@@ -688,7 +745,7 @@ struct announce *keeper_announce(struct keeper *keeper)
 
 bool keeper_is_in_sync(const struct keeper *keeper)
 {
-	return !keeper->unsynced;
+	return !keeper->failed;
 }
 
 uint64_t keeper_repaired(const struct keeper *keeper)

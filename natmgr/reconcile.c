@@ -40,64 +40,6 @@ static int enable_forwarding(bool *ret_enabled, char error[static BACKEND_ERROR_
 
 /* --- flows -------------------------------------------------------------------------------- */
 
-/* Who should answer a flow to a shared address; the address itself where no port of it matches. */
-static uint32_t shared_inner(const struct desired *desired, const struct flow *flow)
-{
-	for (size_t i = 0; i < desired->port_count; i++) {
-		const struct port_mapping *port = &desired->ports[i];
-
-		if (port->address == flow->destination && port->protocol == flow->protocol &&
-			flow->destination_port >= port->first &&
-			flow->destination_port <= port->last)
-			return port->inner;
-	}
-	return flow->destination;
-}
-
-/* Whose connections may leave with a shared address: the VM's that it is the source of. */
-static bool shared_source(const struct desired *desired, const struct flow *flow)
-{
-	for (size_t i = 0; i < desired->port_count; i++) {
-		if (desired->ports[i].address == flow->reply_destination &&
-			desired->ports[i].inner == flow->source && desired->ports[i].is_source)
-			return true;
-	}
-	return false;
-}
-
-/* One of our addresses, bound or not. */
-static bool is_public(const struct flow_judge *judge, uint32_t address)
-{
-	return config_pool_contains(judge->config, address) ||
-		address_set_has(judge->owned, address);
-}
-
-bool flow_is_stale(void *ctx, const struct flow *flow)
-{
-	const struct flow_judge *judge = ctx;
-	const struct mapping *to = desired_find(judge->desired, flow->destination);
-	const struct mapping *from = desired_find(judge->desired, flow->reply_destination);
-	bool from_host = flow->source == flow->reply_destination;
-
-	/* towards a public address: only its VM may answer */
-	if (to &&
-		flow->reply_source != (to->inner ? to->inner : shared_inner(judge->desired, flow)))
-		return true;
-	if (!to && is_public(judge, flow->destination) && flow->reply_source != flow->destination)
-		return true;
-	/* from behind a public address: only its VM may be there (or the host with that address) */
-	if (from && !from_host &&
-		(from->inner ? flow->source != from->inner : !shared_source(judge->desired, flow)))
-		return true;
-	if (!from && !from_host && is_public(judge, flow->reply_destination))
-		return true;
-	/* begun before the VM had a public address, and leaving without one ever since */
-	return judge->new_source_count && from_host &&
-		!ip4_prefix_contains(&judge->inner, flow->destination) &&
-		bsearch(&flow->source, judge->new_sources, judge->new_source_count,
-			sizeof(*judge->new_sources), ip4_compare);
-}
-
 /* The VMs that a SNAT rule was added for: their running flows do not know it. */
 static uint32_t *new_sources(const struct edit *edits, size_t count, size_t *ret_count)
 {
@@ -274,19 +216,20 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 	return err;
 }
 
-static void forget_flows(struct run *run)
+/* What is to be forgotten, with all that it takes to know; see flow_purge_run(). */
+static struct flow_purge *make_purge(const struct run *run)
 {
-	struct flow_judge judge = { .config = run->reconcile->config,
-		.inner = run->reconcile->inner,
-		.desired = run->desired,
-		.owned = &run->owned };
-	uint32_t *sources = new_sources(run->edits, run->edit_count, &judge.new_source_count);
+	struct flow_purge *purge = xcalloc(1, sizeof(*purge));
 
-	judge.new_sources = sources;
-	run->report->flow_error = conntrack_forget(flow_is_stale, &judge,
-		&run->report->flows_forgotten);
-	free(sources);
-	run->reconcile->flows_due = run->report->flow_error != 0;
+	purge->config = run->reconcile->config;
+	purge->inner = run->reconcile->inner;
+	desired_copy(run->desired, &purge->desired);
+	purge->owned.list = run->owned.count
+		? xmemdup(run->owned.list, run->owned.count * sizeof(*run->owned.list))
+		: NULL;
+	purge->owned.count = run->owned.count;
+	purge->new_sources = new_sources(run->edits, run->edit_count, &purge->new_source_count);
+	return purge;
 }
 
 int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
@@ -304,8 +247,10 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 		err = add_addresses(&run);
 	if (!err && scope != RECONCILE_REMOVE)
 		err = enable_forwarding(&ret_report->forwarding_enabled, error);
-	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due))
-		forget_flows(&run);
+	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due)) {
+		ret_report->purge = make_purge(&run);
+		reconcile->flows_due = false;
+	}
 	free(run.owned.list);
 	free(run.edits);
 	return err;
@@ -314,6 +259,8 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 void reconcile_report_done(struct reconcile_report *report)
 {
 	address_diff_done(&report->addresses);
+	flow_purge_free(report->purge);
+	report->purge = NULL;
 }
 
 size_t reconcile_repairs(const struct reconcile_report *report)

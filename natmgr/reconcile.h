@@ -4,8 +4,8 @@
  * difference, one apply. Nothing else changes rules, addresses or flows, and a run that follows a
  * run changes nothing.
  *
- * Order: addresses that go, then the rules in one commit, then addresses that come, then flows
- * with an old mapping are forgotten. So an address is never on the host without its rules, where
+ * Order: addresses that go, then the rules in one commit, then addresses that come. Then flows
+ * with an old mapping are to be forgotten, which is left to the caller, as it may take long. So an address is never on the host without its rules, where
  * the host's own services would answer on it.
  */
 #ifndef EIPD_NATMGR_RECONCILE_H
@@ -15,23 +15,25 @@
 #include "common/netlink.h"
 #include "natmgr/address.h"
 #include "natmgr/backend.h"
-#include "natmgr/conntrack.h"
+#include "natmgr/flow.h"
 
 struct reconcile {
 	struct backend *backend;
 	struct nl_sock *route; /* NETLINK_ROUTE */
 	const struct config *config;
 	struct ip4_prefix inner; /* the bridge's address and network */
-	bool flows_due; /* rules or addresses changed, and flows were not looked at since */
+	/* rules or addresses changed, and flows were not looked at since; to be set again by the
+	 * caller if the purge failed */
+	bool flows_due;
 };
 
 /* What a run did. */
 struct reconcile_report {
-	size_t rule_edits, flows_forgotten;
+	size_t rule_edits;
 	struct address_diff addresses;
-	bool forwarding_enabled; /* it was off */
-	bool outer_missing;      /* the outer interface: its addresses had to wait */
-	int flow_error;          /* -errno of ctnetlink; the rest was done all the same */
+	bool forwarding_enabled;  /* it was off */
+	bool outer_missing;       /* the outer interface: its addresses had to wait */
+	struct flow_purge *purge; /* flows that have to be forgotten yet; NULL: none have */
 };
 
 enum reconcile_scope {
@@ -63,17 +65,5 @@ struct foreign {
 };
 void reconcile_foreign(struct reconcile *reconcile, const struct desired *desired,
 	struct foreign *ret_foreign);
-
-/* Whether a flow's mapping is not the one that is desired. Pure. */
-struct flow_judge {
-	const struct config *config;
-	struct ip4_prefix inner;
-	const struct desired *desired;
-	const struct address_set *owned; /* ours until now, beside the pool; NULL: none */
-	const uint32_t
-		*new_sources; /* inner addresses that got a source address just now, sorted */
-	size_t new_source_count;
-};
-bool flow_is_stale(void *judge, const struct flow *flow);
 
 #endif

@@ -106,7 +106,9 @@ is "all are bound still" "$(bound)" "$((OTHERS + 1))"
 
 # ---- resync
 mended=$(event_count mended)
-hv iptables-legacy -w 10 -t nat -D EIPD-PREROUTING 500
+rule=$(nat_rules | sed -n 's/^-A \(EIPD-D.*-j DNAT.*\)/\1/p' | sed -n 500p)
+# shellcheck disable=SC2086 # the words of a rule
+hv iptables-legacy -w 10 -t nat -D $rule
 check "somebody deletes a rule: it is mended" wait_for 10 more_events mended "$mended"
 flowing "a rule was away"
 # Without any rule that needs conntrack the kernel does without it, and so without NAT: with the

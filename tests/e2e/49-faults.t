@@ -53,6 +53,15 @@ synced_now() { [[ $(field 'd["nat"]["in_sync"]' status) == true ]]; }
 check "the next one works" wait_for 5 synced_now
 is "everything is as it was" "$(all)" "$before"
 
+# ---- a resync has to wait for the lock, and finds something to mend
+mended=$(repaired)
+hold_lock 3
+hv env XTABLES_LOCKFILE="$T/another.lock" iptables-legacy -t nat -F EIPD-PREROUTING
+wait "$lock_pid"
+as_before() { [[ $(all) == "$before" ]]; }
+check "it is mended when the lock is free" wait_for 5 as_before
+check "and counted" test "$(repaired)" -gt "$mended"
+
 # ---- stopped while a command waits for the lock
 hold_lock 5
 ctl ip bind vm-001 20.251.48.101 >"$T/out" 2>"$T/err" &
