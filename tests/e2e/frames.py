@@ -6,6 +6,7 @@
                                            how many were sent and which of them arrived where
     frames.py ping WORLD CALLER>ADDRESS…   ten pings a second each until SIGTERM, then prints for
                                            each how many were sent and how many are lost
+    frames.py hex WORLD FROM KIND TO       prints a frame
 
 WORLD is a file of corners: `NAME SEGMENT NAMESPACE INTERFACE MAC IP`, the segment inner or outer
 (`-` for what a corner does not have: one without a namespace only lends its addresses). The corner
@@ -469,6 +470,10 @@ def ping(world, *texts):
               f"{one.longest * 1000:.0f} ms")
 
 
+def print_hex(world, source, kind, target):
+    print(Probe(world, source, kind, target).frame.hex())
+
+
 def stop(_signo, _frame):
     global stopped
     stopped = True
@@ -477,4 +482,5 @@ def stop(_signo, _frame):
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # with the test that started it
     signal.signal(signal.SIGTERM, stop)
-    {"table": table, "stream": stream, "ping": ping}[sys.argv[1]](World(sys.argv[2]), *sys.argv[3:])
+    modes = {"table": table, "stream": stream, "ping": ping, "hex": print_hex}
+    modes[sys.argv[1]](World(sys.argv[2]), *sys.argv[3:])
