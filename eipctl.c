@@ -213,6 +213,26 @@ static void print_deleted(const json_t *result)
 	printf("%s deleted\n", text_of(result, "name"));
 }
 
+static void print_isolated(const json_t *result)
+{
+	bool is_isolated = json_is_true(json_object_get(result, "isolated"));
+	bool changed = json_is_true(json_object_get(result, "changed"));
+	char *allow = format_value(json_object_get(result, "allow"), LIST);
+	const char *note = json_string_value(json_object_get(result, "note"));
+
+	printf("%s %s", text_of(result, "vm"),
+		is_isolated       ? (changed ? "is isolated" : "was isolated")
+			: changed ? "is not isolated any more"
+				  : "was not isolated");
+	if (is_isolated)
+		printf(" (port %s; allowed: %s)", text_of(result, "port"),
+			json_array_size(json_object_get(result, "allow")) ? allow : "nobody");
+	putchar('\n');
+	if (note)
+		printf("%s\n", note);
+	free(allow);
+}
+
 static void print_reload(const json_t *result)
 {
 	static const struct column columns[] = { { "CHANGE", "change", TEXT }, { "VM", "vm", TEXT },
@@ -309,6 +329,9 @@ static const struct command commands[] = {
 		"add a VM to the plan; what is not given is chosen" },
 	{ "vm del", "NAME", 1, 1, print_deleted,
 		"delete a VM from the plan; its addresses are free" },
+	{ "vm isolate", "NAME [--allow ADDR/LEN]... [--port PORT]", 1, 131, print_isolated,
+		"cut a VM off; only the allowed still reach it" },
+	{ "vm rejoin", "NAME", 1, 1, print_isolated, "take an isolation back" },
 	{ "ip list", "", 0, 0, print_addresses, "the public addresses" },
 	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address" },
 	{ "ip unbind", "ADDR", 1, 1, print_unbound, "take a public address back" },

@@ -85,12 +85,13 @@ __attribute__((format(printf, 1, 2))) static int cannot_run(const char *format, 
 
 static json_t *describe_status(const struct eipd *eipd)
 {
-	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o}", "version",
+	return json_pack("{s:s, s:i, s:I, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "version",
 		VERSION, "pid", (int)getpid(), "uptime",
 		(json_int_t)((loop_now() - eipd->started) / 1000), "backend", "iptables", "bridge",
 		eipd->config->inner.bridge, "outer", eipd->config->outer.interface, "ready", 1,
 		"plan", planner_status(eipd->planner), "dhcp", dhcpd_status(eipd->dhcpd), "nat",
-		natmgr_status(eipd->natmgr), "callback", dhcpd_callback_status(eipd->dhcpd));
+		natmgr_status(eipd->natmgr), "isolation", natmgr_isolation_status(eipd->natmgr),
+		"callback", dhcpd_callback_status(eipd->dhcpd));
 }
 
 static void command_status(void *ctx, struct control_request *request, unsigned argc,
@@ -280,6 +281,11 @@ static void check_services(const struct config *config, bool port, struct proble
 	if (natmgr_check_table(&text)) {
 		problem_add(problems, config->path, config_line(config, "outer", "interface"),
 			"[nat]: %s", text);
+		free(text);
+	}
+	if (config->inner.anti_spoof && natmgr_check_anti_spoof(&text)) {
+		problem_add(problems, config->path, config_line(config, "inner", "anti-spoof"),
+			"[inner] anti-spoof: %s", text);
 		free(text);
 	}
 }

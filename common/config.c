@@ -58,6 +58,7 @@ static const struct key keys[] = {
 		"an address of the bridge with its prefix length (8 to 30), as in 192.168.6.22/24" },
 	{ "inner", "uplink", "", AT(inner.uplink), config_set_interface_or_none,
 		"the name of the inner network card, as in eth1, or nothing" },
+	{ "inner", "anti-spoof", "no", AT(inner.anti_spoof), config_set_bool, YES_OR_NO },
 	{ "outer", "interface", NULL, AT(outer.interface), config_set_interface,
 		"the name of the outer network card, as in eth0" },
 	{ "outer", "pool", NULL, 0, config_set_pool,
@@ -499,6 +500,10 @@ static void check_together(const struct config *config, struct problems *problem
 	unsigned line = config_line(config, "outer", "interface");
 	uint64_t pool = config_pool_size(config);
 
+	if (config->inner.anti_spoof && config->inner.uplink && !*config->inner.uplink)
+		problem_add(problems, config->path, config_line(config, "inner", "anti-spoof"),
+			"[inner] anti-spoof: it needs [inner] uplink, as all other ports of the "
+			"bridge may send only what the plan says; name the inner network card");
 	if (!config->outer.interface)
 		return;
 	if (config->inner.bridge && !strcmp(config->outer.interface, config->inner.bridge))

@@ -103,6 +103,7 @@ struct config {
 	struct {
 		char *bridge, *uplink;
 		struct ip4_prefix address; /* .addr 0: the bridge's first */
+		bool anti_spoof;
 	} inner;
 	struct {
 		char *interface;

@@ -146,6 +146,8 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 	ifinfo = nlmsg_data(header);
 	link->index = (unsigned)ifinfo->ifi_index;
 	link->flags = ifinfo->ifi_flags;
+	if (attrs[IFLA_IFNAME])
+		nla_strlcpy(link->name, attrs[IFLA_IFNAME], sizeof(link->name));
 	if (attrs[IFLA_MASTER] && nla_len(attrs[IFLA_MASTER]) >= 4)
 		link->master = nla_get_u32(attrs[IFLA_MASTER]);
 	if (attrs[IFLA_ADDRESS] && nla_len(attrs[IFLA_ADDRESS]) == MAC_LEN)
@@ -194,6 +196,37 @@ int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_
 }
 
 /* --- bridge ports ------------------------------------------------------------------------- */
+
+struct port_walk {
+	unsigned bridge_index;
+	void (*each)(void *ctx, const struct netlink_link *port);
+	void *ctx;
+};
+
+static void read_port(void *ctx, const struct nlmsghdr *header)
+{
+	const struct port_walk *walk = ctx;
+	struct netlink_link link = { 0 };
+
+	read_link(&link, header);
+	if (link.index && link.master == walk->bridge_index)
+		walk->each(walk->ctx, &link);
+}
+
+int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
+	void (*each)(void *ctx, const struct netlink_link *port), void *ctx)
+{
+	struct ifinfomsg ifinfo = { .ifi_family = AF_UNSPEC };
+	struct port_walk walk = { bridge_index, each, ctx };
+	struct nl_msg *msg = new_message(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo,
+		sizeof(ifinfo));
+
+	if (!msg)
+		return -ENOMEM;
+	/* older kernels tell of all links */
+	nla_put_u32(msg, IFLA_MASTER, bridge_index);
+	return netlink_request(sock, msg, read_port, &walk);
+}
 
 int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index)
 {
@@ -404,6 +437,56 @@ int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
 }
 
 void netlink_monitor_stop(struct netlink_monitor *monitor)
+{
+	if (!monitor->sock)
+		return;
+	loop_unwatch(monitor->loop, &monitor->watch);
+	netlink_close(monitor->sock);
+	monitor->sock = NULL;
+}
+
+static int note_learned(struct nl_msg *msg, void *arg)
+{
+	const struct netlink_fdb_monitor *monitor = arg;
+	struct fdb_walk walk = { monitor->bridge_index, monitor->learned, monitor->ctx };
+
+	read_fdb(&walk, nlmsg_hdr(msg));
+	return NL_OK;
+}
+
+static void fdb_monitor_ready(void *ctx, uint32_t events)
+{
+	struct netlink_fdb_monitor *monitor = ctx;
+	int err = 0;
+
+	(void)events;
+	for (int i = 0; err >= 0 && i < 64; i++)
+		err = nl_recvmsgs_default(monitor->sock);
+	if (err < 0 && err != -NLE_AGAIN)
+		monitor->missed(monitor->ctx);
+}
+
+int netlink_fdb_monitor_start(struct netlink_fdb_monitor *monitor, struct loop *loop)
+{
+	int err = netlink_open(NETLINK_ROUTE, &monitor->sock);
+
+	if (err)
+		return err;
+	nl_socket_disable_seq_check(monitor->sock);
+	nl_socket_set_nonblocking(monitor->sock);
+	nl_socket_modify_cb(monitor->sock, NL_CB_VALID, NL_CB_CUSTOM, note_learned, monitor);
+	if (nl_socket_add_membership(monitor->sock, RTNLGRP_NEIGH) < 0) {
+		netlink_close(monitor->sock);
+		monitor->sock = NULL;
+		return -EPROTONOSUPPORT;
+	}
+	monitor->loop = loop;
+	loop_watch(loop, &monitor->watch, nl_socket_get_fd(monitor->sock), EPOLLIN,
+		fdb_monitor_ready, monitor);
+	return 0;
+}
+
+void netlink_fdb_monitor_stop(struct netlink_fdb_monitor *monitor)
 {
 	if (!monitor->sock)
 		return;

@@ -21,6 +21,7 @@ struct nl_sock;
 struct nl_msg;
 
 struct netlink_link {
+	char name[IFNAMSIZ];
 	unsigned index;
 	unsigned master; /* index of the bridge it is a port of; 0: none */
 	unsigned flags;  /* IFF_UP, IFF_RUNNING, … */
@@ -58,6 +59,9 @@ int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4
 int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix);
 
 int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_link *ret_link);
+/* Calls `each` for every port of a bridge. */
+int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
+	void (*each)(void *ctx, const struct netlink_link *port), void *ctx);
 int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);
 /* Calls `each` for every MAC that a bridge has learned, with the index of its port. */
 int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
@@ -77,5 +81,22 @@ struct netlink_monitor {
 int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
 	void (*changed)(void *ctx), void *ctx);
 void netlink_monitor_stop(struct netlink_monitor *monitor);
+
+/*
+ * Calls `learned` whenever a bridge has learned that a MAC is behind a port, and `missed` when the
+ * kernel had more to say than we could take: then netlink_fdb_list() tells.
+ */
+struct netlink_fdb_monitor {
+	struct nl_sock *sock;
+	struct loop *loop;
+	struct loop_watch watch;
+	unsigned bridge_index; /* may be changed at any time */
+	void (*learned)(void *ctx, const struct mac *mac, unsigned port);
+	void (*missed)(void *ctx);
+	void *ctx;
+};
+/* bridge_index, learned, missed and ctx are set by the caller. */
+int netlink_fdb_monitor_start(struct netlink_fdb_monitor *monitor, struct loop *loop);
+void netlink_fdb_monitor_stop(struct netlink_fdb_monitor *monitor);
 
 #endif

@@ -27,13 +27,20 @@ static int compare_ports(const void *a, const void *b)
 	return pa->first - pb->first;
 }
 
+/* The VM that a name means, unless it is isolated. */
+static const struct vm *find_vm(const struct plan *plan, const struct isolation *isolation,
+	const char *name, const struct mac *mac)
+{
+	return isolation && isolation_find(isolation, name) ? NULL : binding_vm(plan, name, mac);
+}
+
 /* has_source: by the plan's index, VMs that have a source address already. */
 static void map_bindings(const struct binding_table *table, const struct plan *plan,
-	bool *has_source, struct desired *desired)
+	const struct isolation *isolation, bool *has_source, struct desired *desired)
 {
 	for (size_t i = 0; i < table->count; i++) {
 		const struct binding *binding = &table->list[i];
-		const struct vm *vm = binding_vm(plan, binding->vm, &binding->mac);
+		const struct vm *vm = find_vm(plan, isolation, binding->vm, &binding->mac);
 		bool *seen;
 
 		if (!vm)
@@ -58,11 +65,11 @@ static bool is_mapped(const struct desired *desired, uint32_t address)
 }
 
 static void map_forwards(const struct binding_table *table, const struct plan *plan,
-	bool *has_source, struct desired *desired)
+	const struct isolation *isolation, bool *has_source, struct desired *desired)
 {
 	for (size_t i = 0; i < table->forward_count; i++) {
 		const struct forward *forward = &table->forwards[i];
-		const struct vm *vm = binding_vm(plan, forward->vm, &forward->mac);
+		const struct vm *vm = find_vm(plan, isolation, forward->vm, &forward->mac);
 		bool *seen;
 
 		if (!vm)
@@ -86,15 +93,15 @@ static void map_forwards(const struct binding_table *table, const struct plan *p
 }
 
 void desired_make(const struct binding_table *table, const struct plan *plan,
-	struct desired *ret_desired)
+	const struct isolation *isolation, struct desired *ret_desired)
 {
 	bool *has_source = xcalloc(plan_count(plan), sizeof(*has_source));
 	struct desired desired = { .map = xcalloc(table->count + table->forward_count,
 					   sizeof(*desired.map)),
 		.ports = xcalloc(table->forward_count, sizeof(*desired.ports)) };
 
-	map_bindings(table, plan, has_source, &desired);
-	map_forwards(table, plan, has_source, &desired);
+	map_bindings(table, plan, isolation, has_source, &desired);
+	map_forwards(table, plan, isolation, has_source, &desired);
 	free(has_source);
 	qsort(desired.map, desired.count, sizeof(*desired.map), compare_addresses);
 	qsort(desired.ports, desired.port_count, sizeof(*desired.ports), compare_ports);

@@ -6,6 +6,7 @@
 #define EIPD_NATMGR_DESIRED_H
 
 #include "natmgr/binding.h"
+#include "natmgr/isolation.h"
 
 /* An address as it has to be in the kernel. */
 struct mapping {
@@ -30,9 +31,12 @@ struct desired {
 	size_t port_count;
 };
 
-/* What belongs to VMs that are not in the plan is left out. */
+/*
+ * What belongs to VMs that are not in the plan is left out, and what belongs to isolated ones: it
+ * stays theirs, but nobody shall reach them by it. `isolation` may be NULL: nobody is.
+ */
 void desired_make(const struct binding_table *table, const struct plan *plan,
-	struct desired *ret_desired);
+	const struct isolation *isolation, struct desired *ret_desired);
 void desired_done(struct desired *desired);
 const struct mapping *desired_find(const struct desired *desired, uint32_t address);
 

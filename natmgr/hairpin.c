@@ -76,7 +76,7 @@ size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct pl
 		return 0;
 	if (!bridged_frames_pass() || netlink_link_get(route, bridge, &link))
 		return 0;
-	desired_make(table, plan, &desired);
+	desired_make(table, plan, NULL, &desired);
 	search.wanted = wanted = served_vms(plan, &desired);
 	(void)netlink_fdb_list(route, link.index, take_entry, &search);
 	for (size_t i = 0; i < search.count; i++) {

@@ -31,6 +31,7 @@ struct keeper {
 	struct loop *loop;
 	const struct config *config;
 	const struct plan *plan;
+	const struct isolation *isolation;
 	struct reconcile reconcile;
 	struct announce announce;
 	char *state_path;
@@ -197,12 +198,14 @@ static int sync_kernel(struct keeper *keeper, enum reconcile_scope scope, bool r
 	int err;
 
 	if (scope != RECONCILE_REMOVE)
-		desired_make(&keeper->table, keeper->plan, &desired);
+		desired_make(&keeper->table, keeper->plan, keeper->isolation, &desired);
 	err = reconcile_run(&keeper->reconcile, &desired, scope, &report, error);
 	log_address_changes(keeper, &report, !err);
 	if (!err)
 		log_report(keeper, &report, repair && !keeper->unsynced);
-	keeper->unsynced = err != 0;
+	/* who waits for the lock has done nothing yet */
+	if (err != -EAGAIN)
+		keeper->unsynced = err != 0;
 	reconcile_report_done(&report);
 	desired_done(&desired);
 	return err;
@@ -336,7 +339,7 @@ static void prepare_table(struct keeper *keeper)
 	struct binding_table *table = &keeper->table;
 	struct desired desired;
 
-	desired_make(table, keeper->plan, &desired);
+	desired_make(table, keeper->plan, NULL, &desired);
 	free(keeper->foreign.labels);
 	free(keeper->foreign.addresses);
 	reconcile_foreign(&keeper->reconcile, &desired, &keeper->foreign);
@@ -431,7 +434,7 @@ static void links_settled(void *ctx)
 			keeper);
 		return;
 	}
-	desired_make(&keeper->table, keeper->plan, &desired);
+	desired_make(&keeper->table, keeper->plan, keeper->isolation, &desired);
 	if (!reconcile_addresses_are_right(&keeper->reconcile, &desired))
 		keeper_resync(keeper);
 	desired_done(&desired);
@@ -442,7 +445,7 @@ static void outer_came_up(struct keeper *keeper)
 {
 	struct desired desired;
 
-	desired_make(&keeper->table, keeper->plan, &desired);
+	desired_make(&keeper->table, keeper->plan, keeper->isolation, &desired);
 	for (size_t i = 0; i < desired.count; i++)
 		announce_start(&keeper->announce, desired.map[i].address);
 	if (desired.count)
@@ -589,8 +592,8 @@ static int load_state(struct keeper *keeper, char **ret_error)
 }
 
 int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
-	const struct ip4_prefix *inner, const struct keeper_hooks *hooks,
-	struct keeper **ret_keeper, char **ret_error)
+	const struct isolation *isolation, const struct ip4_prefix *inner,
+	const struct keeper_hooks *hooks, struct keeper **ret_keeper, char **ret_error)
 {
 	struct keeper *keeper = xcalloc(1, sizeof(*keeper));
 	struct netlink_link link = { 0 };
@@ -599,6 +602,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 	*keeper = (struct keeper){ .loop = loop,
 		.config = config,
 		.plan = plan,
+		.isolation = isolation,
 		.hooks = *hooks,
 		.state_path = state_path(config) };
 	TAILQ_INIT(&keeper->waiting);

@@ -45,12 +45,12 @@ struct keeper_hooks {
 
 /*
  * Reads the state file and makes the kernel so, waiting for the lock of iptables if need be.
- * `config` must outlive the keeper, `plan` until keeper_replan(). 0, or -errno and a sentence in
+ * `config` and `isolation` must outlive the keeper, `plan` until keeper_replan(). 0, or -errno and a sentence in
  * *ret_error, which the caller frees.
  */
 int keeper_new(struct loop *loop, const struct config *config, const struct plan *plan,
-	const struct ip4_prefix *inner, const struct keeper_hooks *hooks,
-	struct keeper **ret_keeper, char **ret_error);
+	const struct isolation *isolation, const struct ip4_prefix *inner,
+	const struct keeper_hooks *hooks, struct keeper **ret_keeper, char **ret_error);
 /* Leaves the kernel as it is; changes that wait are refused. */
 void keeper_free(struct keeper *keeper);
 

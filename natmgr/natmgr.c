@@ -17,12 +17,14 @@
 #include "common/netlink.h"
 #include "natmgr/command.h"
 #include "natmgr/hairpin.h"
+#include "natmgr/isolate.h"
 
 struct natmgr {
 	struct loop *loop;
 	const struct config *config;
 	struct events *events;
 	struct keeper *keeper;
+	struct isolate *isolate;
 	struct commands *commands;
 	struct nl_sock *route;
 	struct loop_timer hairpin;
@@ -97,12 +99,14 @@ static void warn_of_nft_variant(void)
 void natmgr_replan(struct natmgr *natmgr, const struct plan *plan,
 	void (*done)(void *ctx, const char *error), void *ctx)
 {
+	isolate_replan(natmgr->isolate, plan);
 	keeper_replan(natmgr->keeper, plan, done, ctx);
 	commands_auto_bind(natmgr->commands);
 }
 
 void natmgr_links_changed(struct natmgr *natmgr)
 {
+	isolate_links_changed(natmgr->isolate);
 	keeper_links_changed(natmgr->keeper);
 }
 
@@ -151,7 +155,7 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 
 	numbers.free = numbers.pool;
 	/* shared addresses count once */
-	desired_make(table, keeper_plan(natmgr->keeper), &desired);
+	desired_make(table, keeper_plan(natmgr->keeper), NULL, &desired);
 	numbers.bound = desired.count;
 	for (size_t i = 0; i < desired.count; i++)
 		numbers.free -= config_pool_contains(config, desired.map[i].address);
@@ -163,6 +167,21 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 	return numbers;
 }
 
+static uint64_t natmgr_repaired(const struct natmgr *natmgr)
+{
+	return keeper_repaired(natmgr->keeper) + isolate_repaired(natmgr->isolate);
+}
+
+static bool natmgr_is_in_sync(const struct natmgr *natmgr)
+{
+	return keeper_is_in_sync(natmgr->keeper) && isolate_is_in_sync(natmgr->isolate);
+}
+
+json_t *natmgr_isolation_status(const struct natmgr *natmgr)
+{
+	return isolate_status(natmgr->isolate);
+}
+
 json_t *natmgr_status(const struct natmgr *natmgr)
 {
 	struct numbers numbers = count_addresses(natmgr);
@@ -170,8 +189,7 @@ json_t *natmgr_status(const struct natmgr *natmgr)
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "pool", (json_int_t)numbers.pool,
 		"bound", (json_int_t)numbers.bound, "free", (json_int_t)numbers.free, "forwards",
 		(json_int_t)keeper_table(natmgr->keeper)->forward_count, "repaired",
-		(json_int_t)keeper_repaired(natmgr->keeper), "in_sync",
-		keeper_is_in_sync(natmgr->keeper));
+		(json_int_t)natmgr_repaired(natmgr), "in_sync", natmgr_is_in_sync(natmgr));
 }
 
 void natmgr_metrics(const struct natmgr *natmgr, FILE *out)
@@ -194,8 +212,8 @@ void natmgr_metrics(const struct natmgr *natmgr, FILE *out)
 		"eipd_nat_in_sync %d\n",
 		(unsigned long long)numbers.bound, (unsigned long long)numbers.free,
 		keeper_table(natmgr->keeper)->forward_count,
-		(unsigned long long)keeper_repaired(natmgr->keeper),
-		keeper_is_in_sync(natmgr->keeper));
+		(unsigned long long)natmgr_repaired(natmgr), natmgr_is_in_sync(natmgr));
+	isolate_metrics(natmgr->isolate, out);
 }
 
 void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object)
@@ -219,7 +237,7 @@ void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t
 				json_string(forward_format(&table->forwards[i], forward)));
 	}
 	json_object_set_new(object, "forwards", list);
-	json_object_set_new(object, "isolated", json_false());
+	isolate_describe_vm(natmgr->isolate, vm, object);
 }
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -228,6 +246,8 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 {
 	struct natmgr *natmgr = xcalloc(1, sizeof(*natmgr));
 	const struct keeper_hooks hooks = { on_mended, on_followed, on_changed, natmgr };
+	const struct isolate_setup isolation = { setup->loop, setup->events, setup->config,
+		setup->plan, setup->inner };
 	int err = netlink_open(NETLINK_ROUTE, &natmgr->route);
 
 	natmgr->loop = setup->loop;
@@ -237,8 +257,11 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 	if (err)
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else
-		err = keeper_new(setup->loop, setup->config, setup->plan, &setup->inner, &hooks,
-			&natmgr->keeper, ret_error);
+		err = isolate_new(&isolation, &natmgr->isolate, ret_error);
+	if (!err)
+		err = keeper_new(setup->loop, setup->config, setup->plan,
+			isolate_list(natmgr->isolate), &setup->inner, &hooks, &natmgr->keeper,
+			ret_error);
 	if (err) {
 		natmgr_free(natmgr);
 		return err;
@@ -246,6 +269,7 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 	natmgr->commands = commands_new(setup->control, setup->config, natmgr->keeper,
 		setup->events);
 	commands_auto_bind(natmgr->commands);
+	isolate_start(natmgr->isolate, setup->control, natmgr->keeper);
 	if (natmgr->config->nat.hairpin)
 		ensure_hairpin(natmgr);
 	warn_of_nft_variant();
@@ -259,6 +283,7 @@ void natmgr_free(struct natmgr *natmgr)
 		return;
 	loop_timer_cancel(natmgr->loop, &natmgr->hairpin);
 	keeper_free(natmgr->keeper);
+	isolate_free(natmgr->isolate);
 	commands_free(natmgr->commands);
 	netlink_close(natmgr->route);
 	free(natmgr);
@@ -266,6 +291,7 @@ void natmgr_free(struct natmgr *natmgr)
 
 int natmgr_remove(struct natmgr *natmgr, char **ret_error)
 {
+	isolate_remove(natmgr->isolate);
 	return keeper_remove(natmgr->keeper, ret_error);
 }
 
@@ -288,7 +314,13 @@ int natmgr_check_table(char **ret_error)
 	return err;
 }
 
+int natmgr_check_anti_spoof(char **ret_error)
+{
+	return isolate_check_kernel(ret_error);
+}
+
 void natmgr_check_state(const struct config *config, struct problems *problems)
 {
 	keeper_check_state(config, problems);
+	isolate_check_state(config, problems);
 }

@@ -60,16 +60,19 @@ void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const str
 
 /* The section "nat" of `eipctl status`; the caller owns it. */
 json_t *natmgr_status(const struct natmgr *natmgr);
+/* The section "isolation". */
+json_t *natmgr_isolation_status(const struct natmgr *natmgr);
 /* The same as Prometheus metrics (text format 0.0.4). */
 void natmgr_metrics(const struct natmgr *natmgr, FILE *out);
-/* Adds "public" and "isolated" to the object of a VM. */
+/* Adds what is bound to a VM, and whether it is isolated. */
 void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object);
 
 /*
- * For `eipd -t`: the nat table can be used now. 0 or -errno, *ret_error. And: the state file can
- * be read; problems.
+ * For `eipd -t`: the nat table can be used now, and: anti-spoof can be had. 0 or -errno, *ret_error.
+ * And: the state files can be read; problems.
  */
 int natmgr_check_table(char **ret_error);
+int natmgr_check_anti_spoof(char **ret_error);
 void natmgr_check_state(const struct config *config, struct problems *problems);
 
 #endif

@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		second = binding_format(&again, "eth0", &len);
 		if (strcmp(first, second))
 			abort();
-		desired_make(&table, plan, &desired);
+		desired_make(&table, plan, NULL, &desired);
 		desired_done(&desired);
 		binding_table_done(&again);
 		binding_table_done(&table);

@@ -529,7 +529,7 @@ static void test_desired(void **state)
 	assert_int_equal(binding_bind(&table, config, plan, "vm-001", P(105), 0, &error), 1);
 	assert_int_equal(binding_bind(&table, config, plan, "vm-002", P(103), 0, &error), 1);
 	assert_int_equal(binding_bind(&table, config, plan, "vm-001", P(99), 0, &error), 1);
-	desired_make(&table, plan, &desired);
+	desired_make(&table, plan, NULL, &desired);
 	assert_int_equal(desired.count, 3);
 	assert_int_equal(desired.port_count, 0);
 	/* by address; the first bound is the source, not the lowest */
@@ -550,12 +550,12 @@ static void test_desired(void **state)
 	assert_null(binding_first(&table, "vm-003"));
 	desired_done(&desired);
 	/* a VM that is not in the plan is left out */
-	desired_make(&table, smaller, &desired);
+	desired_make(&table, smaller, NULL, &desired);
 	assert_int_equal(desired.count, 1);
 	assert_int_equal(desired.map[0].address, P(103));
 	desired_done(&desired);
 	binding_table_done(&table);
-	desired_make(&table, plan, &desired);
+	desired_make(&table, plan, NULL, &desired);
 	assert_int_equal(desired.count, 0);
 	assert_null(desired_find(&desired, P(99)));
 	desired_done(&desired);
@@ -828,7 +828,7 @@ static void test_shared_address(void **state)
 	assert_int_equal(binding_unbind(&table, config, P(99), 0, &error), -EBUSY);
 	free(error);
 	error = NULL;
-	desired_make(&table, plan, &desired);
+	desired_make(&table, plan, NULL, &desired);
 	assert_int_equal(desired.count, 1);
 	assert_int_equal(desired.map[0].inner, 0);
 	assert_int_equal(desired.port_count, 2);

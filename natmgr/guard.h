@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * guard: what bridged frames may pass, as a table of nf_tables in the family `bridge`: isolated
+ * VMs are cut off, and with anti-spoof the healthy ones are kept honest. Pure.
+ *
+ *                     a frame that comes in by a port of the bridge
+ *   prerouting        from an isolated port or MAC ─→ from-VM: DHCP and ARP to the host, and what
+ *                                                     goes to the allowed; the rest is dropped
+ *                     else, with anti-spoof ────────→ honest: MAC and address of the plan, on the
+ *                                                     port where the VM was seen first
+ *   input             the same for frames to 01:80:c2:00:00:0X, which pass no other hook
+ *   forward           to an isolated port or MAC ───→ to-VM: what comes from the allowed
+ *                     from an isolated one ─────────→ across-VM: what goes to the allowed
+ *   output            to an isolated one ───────────→ host-VM: DHCP, ARP, what comes from the allowed
+ *
+ * Ports and MACs are keys of maps, so the cost of a frame does not grow with the number of VMs.
+ */
+#ifndef EIPD_NATMGR_GUARD_H
+#define EIPD_NATMGR_GUARD_H
+
+#include "natmgr/isolation.h"
+#include "natmgr/nft_table.h"
+
+#define GUARD_TABLE "eipd"
+
+/* A VM of the plan on its port. */
+struct seat {
+	const struct vm *vm;
+	unsigned port; /* index of the link */
+};
+
+struct guard_settings {
+	const char *bridge;
+	const char *uplink; /* may send whatever it likes; "": there is none */
+	uint32_t host;      /* the bridge's address */
+	bool anti_spoof;
+	const struct plan *plan; /* of these VMs frames are honest */
+	const struct seat *seats;
+	size_t seat_count;
+};
+
+/* An empty table where nothing is to be guarded. */
+void guard_build(const struct isolation *isolation, const struct guard_settings *settings,
+	struct nft_table *ret_table);
+
+/* The counters of a VM: frames of it, or to it, that were dropped. */
+void guard_counter_name(const char *vm, bool is_from, char name[static NFT_NAME_SIZE]);
+
+#endif

@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * isolate owns the order of things around an isolation: list, file, kernel, public addresses,
+ * answer. It must not know how rules look, nor how they are told to the kernel.
+ */
+#include "natmgr/isolate.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/netlink.h"
+#include "common/statefile.h"
+#include "natmgr/isolate_command.h"
+#include "natmgr/nft.h"
+#include "natmgr/seating.h"
+
+#define STATE_MAX (4 << 20)
+/* Counters are read from the kernel at most this often. */
+#define COUNTERS_MS 500
+/* Several VMs that come at once are seated at once. */
+#define SETTLE_MS 5
+
+struct isolate {
+	struct loop *loop;
+	struct events *events;
+	const struct config *config;
+	struct ip4_prefix inner;
+	struct isolation isolation;
+	struct seating seating;
+	char *state_path;
+	struct nl_sock *route;
+	struct netlink_fdb_monitor fdb;
+	struct nft *nft; /* NULL: this kernel has no nfnetlink */
+	struct loop_timer resync, settle;
+	struct isolate_commands *commands;
+	struct nft_counter *counters; /* as they were read last */
+	size_t counter_count;
+	uint64_t counters_read;
+	uint64_t repaired;
+	char error[NFT_ERROR_SIZE]; /* of the last sync; "": it worked */
+	bool anti_spoof;
+};
+
+/* --- state file --------------------------------------------------------------------------- */
+
+static char *state_path(const struct config *config)
+{
+	return xasprintf("%s/isolated", config->daemon.state_dir);
+}
+
+static int save(struct isolate *isolate)
+{
+	size_t len;
+	char *text = isolation_format(&isolate->isolation, &len);
+	int err = statefile_update(isolate->state_path, text, len);
+
+	free(text);
+	return err;
+}
+
+static void save_or_warn(struct isolate *isolate)
+{
+	int err = save(isolate);
+
+	if (err)
+		log_error("isolation: %s cannot be written: %s", isolate->state_path,
+			strerror(-err));
+}
+
+/* 0 also where there is none; -EINVAL: damaged, but *ret_isolation has what can be made of it. */
+static int read_state(const char *path, struct isolation *ret_isolation, struct problems *problems)
+{
+	char *text;
+	size_t len;
+	int err = statefile_read(path, STATE_MAX, &text, &len);
+
+	*ret_isolation = (struct isolation){ 0 };
+	if (err == -ENOENT)
+		return 0;
+	if (err) {
+		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
+		return err;
+	}
+	err = isolation_parse(text, path, ret_isolation, problems);
+	free(text);
+	return err;
+}
+
+void isolate_check_state(const struct config *config, struct problems *problems)
+{
+	struct isolation isolation;
+	char *path = state_path(config);
+
+	(void)read_state(path, &isolation, problems);
+	isolation_done(&isolation);
+	free(path);
+}
+
+/* The damaged file is kept for whoever wants to look at it. */
+static void load_state(struct isolate *isolate)
+{
+	char *aside = xasprintf("%s.damaged", isolate->state_path);
+	struct problems problems = { 0 };
+	char *text, *old;
+	size_t len;
+
+	if (read_state(isolate->state_path, &isolate->isolation, &problems)) {
+		for (size_t i = 0; i < problems.count; i++) {
+			text = problem_format(&problems.list[i]);
+			log_error("isolation: %s", text);
+			free(text);
+		}
+		if (!statefile_read(isolate->state_path, STATE_MAX, &old, &len)) {
+			(void)statefile_write(aside, old, len);
+			free(old);
+		}
+		log_error("isolation: the damaged file is kept as %s; every VM that it names is "
+			  "isolated (%zu), from all hosts where its list of allowed ones is lost; "
+			  "eipctl vm isolate and vm rejoin put it right",
+			aside, isolate->isolation.count);
+	}
+	problems_done(&problems);
+	free(aside);
+}
+
+/* --- the kernel --------------------------------------------------------------------------- */
+
+static int sync_kernel(struct isolate *isolate)
+{
+	struct guard_settings settings = { .bridge = isolate->config->inner.bridge,
+		.uplink = isolate->config->inner.uplink,
+		.host = isolate->inner.addr,
+		.anti_spoof = isolate->anti_spoof,
+		.plan = isolate->seating.plan };
+	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
+	struct nft_table want;
+	struct seat *seats = NULL;
+	bool repaired = false;
+	int err = -EPROTONOSUPPORT;
+
+	if (isolate->anti_spoof)
+		settings.seat_count = seating_list(&isolate->seating, &seats);
+	settings.seats = seats;
+	guard_build(&isolate->isolation, &settings, &want);
+	if (isolate->nft)
+		err = nft_sync(isolate->nft, &want, &repaired, error);
+	else if (!want.chain_count)
+		err = 0;
+	free(seats);
+	if (!isolate->nft)
+		nft_table_done(&want);
+	if (err && strcmp(error, isolate->error) != 0)
+		log_error("isolation: %s", error);
+	snprintf(isolate->error, sizeof(isolate->error), "%s", err ? error : "");
+	isolate->counters_read = 0;
+	if (repaired) {
+		isolate->repaired++;
+		log_warning("isolation: the nf_tables table bridge " GUARD_TABLE
+			    " had been changed by others; mended");
+		events_post(isolate->events, "mended", json_pack("{s:s}", "table", GUARD_TABLE));
+	}
+	return err;
+}
+
+static void settled(void *ctx)
+{
+	(void)sync_kernel(ctx);
+}
+
+static void sync_soon(struct isolate *isolate, unsigned ms)
+{
+	if (!isolate->settle.active)
+		loop_timer_set(isolate->loop, &isolate->settle, ms, settled, isolate);
+}
+
+/* Somebody, perhaps we ourselves, changed nf_tables. */
+static void on_transaction(void *ctx)
+{
+	sync_soon(ctx, 0);
+}
+
+/* --- ports -------------------------------------------------------------------------------- */
+
+struct port_list {
+	const char *uplink;
+	struct port *ports;
+	size_t count, cap;
+};
+
+/* What comes from the uplink is not a VM's; it is never cut off. */
+static void take_port(void *ctx, const struct netlink_link *link)
+{
+	struct port_list *list = ctx;
+	struct port port = { .index = link->index };
+
+	if (!strcmp(link->name, list->uplink))
+		return;
+	memcpy(port.name, link->name, sizeof(port.name));
+	if (list->count == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 64;
+		list->ports = xrealloc(list->ports, list->cap, sizeof(port));
+	}
+	list->ports[list->count++] = port;
+}
+
+static void log_port(struct isolate *isolate, const struct isolated *isolated,
+	const struct port *port)
+{
+	log_info("isolation: %s is cut off on port %s", isolated->vm, port->name);
+	events_post(isolate->events, "isolated-port",
+		json_pack("{s:s, s:s}", "vm", isolated->vm, "port", port->name));
+}
+
+/* True: a port is new. */
+static bool see(struct isolate *isolate, struct isolated *isolated, const struct port *port)
+{
+	if (!port || !isolated_see(isolated, port))
+		return false;
+	log_port(isolate, isolated, port);
+	return true;
+}
+
+/* By the hand's choice, and by what the bridge said of the VM before it was isolated. */
+static bool see_known(struct isolate *isolate, struct isolated *isolated)
+{
+	const struct vm *vm = plan_by_name(isolate->seating.plan, isolated->vm);
+	bool changed = false;
+
+	if (*isolated->wanted_port)
+		changed = see(isolate, isolated,
+			seating_port_by_name(&isolate->seating, isolated->wanted_port));
+	if (vm)
+		changed = see(isolate, isolated, seating_of(&isolate->seating, vm)) || changed;
+	return changed;
+}
+
+/* Which ports there are. True: an isolated VM has another port than before. */
+static bool look_at_ports(struct isolate *isolate)
+{
+	struct port_list list = { .uplink = isolate->config->inner.uplink };
+	struct netlink_link bridge = { 0 };
+	bool changed;
+
+	if (!netlink_link_get(isolate->route, isolate->config->inner.bridge, &bridge) &&
+		netlink_port_list(isolate->route, bridge.index, take_port, &list)) {
+		/* the list changed while it was told: the next look sees it whole */
+		free(list.ports);
+		sync_soon(isolate, SETTLE_MS);
+		return false;
+	}
+	isolate->fdb.bridge_index = bridge.index;
+	if (seating_set_ports(&isolate->seating, list.ports, list.count) && isolate->anti_spoof)
+		sync_soon(isolate, SETTLE_MS);
+	changed = isolation_prune(&isolate->isolation, list.ports, list.count);
+	for (size_t i = 0; i < isolate->isolation.count; i++)
+		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
+	return changed;
+}
+
+/* The bridge learned a MAC. True: an isolated VM has a port more. */
+static bool learn(struct isolate *isolate, const struct mac *mac, unsigned index)
+{
+	struct isolated *isolated = isolation_find_mac(&isolate->isolation, mac);
+	const struct port *port = seating_port(&isolate->seating, index);
+
+	if (seating_learn(&isolate->seating, mac, index) && isolate->anti_spoof)
+		sync_soon(isolate, SETTLE_MS);
+	return isolated && see(isolate, isolated, port);
+}
+
+struct learning {
+	struct isolate *isolate;
+	bool changed;
+};
+
+static void take_learned(void *ctx, const struct mac *mac, unsigned port)
+{
+	struct learning *learning = ctx;
+
+	learning->changed = learn(learning->isolate, mac, port) || learning->changed;
+}
+
+/* Ports, and all that the bridge has learned. True: an isolated VM has another port than before. */
+static bool look(struct isolate *isolate)
+{
+	struct learning learning = { isolate, look_at_ports(isolate) };
+
+	if (isolate->fdb.bridge_index)
+		(void)netlink_fdb_list(isolate->route, isolate->fdb.bridge_index, take_learned,
+			&learning);
+	return learning.changed;
+}
+
+static void on_learned(void *ctx, const struct mac *mac, unsigned port)
+{
+	struct isolate *isolate = ctx;
+
+	/* a port that we have not heard of: the link is newer than its message */
+	if (!seating_port(&isolate->seating, port) &&
+		(isolation_find_mac(&isolate->isolation, mac) ||
+			plan_by_mac(isolate->seating.plan, mac)))
+		isolate_links_changed(isolate);
+	if (!learn(isolate, mac, port))
+		return;
+	(void)sync_kernel(isolate);
+	save_or_warn(isolate);
+}
+
+static void look_and_sync(struct isolate *isolate)
+{
+	bool changed = look(isolate);
+
+	(void)sync_kernel(isolate);
+	if (changed)
+		save_or_warn(isolate);
+}
+
+static void on_missed(void *ctx)
+{
+	look_and_sync(ctx);
+}
+
+void isolate_links_changed(struct isolate *isolate)
+{
+	if (!look_at_ports(isolate))
+		return;
+	(void)sync_kernel(isolate);
+	save_or_warn(isolate);
+}
+
+static void resync_due(void *ctx)
+{
+	struct isolate *isolate = ctx;
+
+	loop_timer_set(isolate->loop, &isolate->resync,
+		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
+	look_and_sync(isolate);
+}
+
+void isolate_replan(struct isolate *isolate, const struct plan *plan)
+{
+	bool changed = isolation_follow(&isolate->isolation, plan);
+
+	seating_replan(&isolate->seating, plan);
+	changed = look(isolate) || changed;
+	if (changed || isolate->anti_spoof)
+		(void)sync_kernel(isolate);
+	if (changed)
+		save_or_warn(isolate);
+}
+
+/* --- changes ------------------------------------------------------------------------------ */
+
+/* Back to what was, in file and kernel. */
+static void roll_back(struct isolate *isolate, struct isolation *before)
+{
+	isolation_done(&isolate->isolation);
+	isolate->isolation = *before;
+	save_or_warn(isolate);
+	(void)sync_kernel(isolate);
+}
+
+static int make_true(struct isolate *isolate, struct isolation *before, char **ret_error)
+{
+	int err = save(isolate);
+
+	if (err)
+		*ret_error = xasprintf("%s cannot be written: %s; nothing was changed",
+			isolate->state_path, strerror(-err));
+	if (!err) {
+		err = sync_kernel(isolate);
+		if (err)
+			*ret_error = xstrdup(isolate->error);
+	}
+	if (err)
+		roll_back(isolate, before);
+	else
+		isolation_done(before);
+	return err;
+}
+
+int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
+	size_t allow_count, const char *port, char **ret_error)
+{
+	struct isolation before;
+	struct isolated *isolated;
+	bool changed;
+	int err;
+
+	if (isolate->isolation.count == ISOLATION_MAX && !isolation_find(&isolate->isolation, vm)) {
+		*ret_error = xasprintf("%d VMs are isolated, more is not possible; rejoin some",
+			ISOLATION_MAX);
+		return -ENOSPC;
+	}
+	isolation_copy(&isolate->isolation, &before);
+	changed = isolation_add(&isolate->isolation, vm, allow, allow_count, port);
+	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
+	(void)look(isolate);
+	isolated = isolation_find(&isolate->isolation, vm);
+	(void)see_known(isolate, isolated);
+	err = make_true(isolate, &before, ret_error);
+	return err ? err : changed;
+}
+
+int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
+{
+	struct isolation before;
+	int err;
+
+	if (!isolation_find(&isolate->isolation, vm))
+		return 0;
+	isolation_copy(&isolate->isolation, &before);
+	(void)isolation_remove(&isolate->isolation, vm);
+	err = make_true(isolate, &before, ret_error);
+	return err ? err : 1;
+}
+
+const struct port *isolate_find_port(const struct isolate *isolate, const char *name)
+{
+	return seating_port_by_name(&isolate->seating, name);
+}
+
+bool isolate_link_exists(const struct isolate *isolate, const char *name)
+{
+	struct netlink_link link;
+
+	return !netlink_link_get(isolate->route, name, &link);
+}
+
+const struct plan *isolate_plan(const struct isolate *isolate)
+{
+	return isolate->seating.plan;
+}
+
+/* --- what is told ------------------------------------------------------------------------- */
+
+static void take_counter(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
+{
+	struct isolate *isolate = ctx;
+	struct nft_counter *counter;
+
+	isolate->counters = xrealloc(isolate->counters, isolate->counter_count + 1,
+		sizeof(*isolate->counters));
+	counter = &isolate->counters[isolate->counter_count++];
+	*counter = (struct nft_counter){ .packets = packets, .bytes = bytes };
+	snprintf(counter->name, sizeof(counter->name), "%s", name);
+}
+
+static int compare_counters(const void *a, const void *b)
+{
+	const struct nft_counter *ca = a, *cb = b;
+
+	return strcmp(ca->name, cb->name);
+}
+
+static bool has_counters(const struct isolate *isolate)
+{
+	return isolate->nft && (isolate->isolation.count || isolate->anti_spoof);
+}
+
+static void read_counters(struct isolate *isolate)
+{
+	uint64_t now = loop_now();
+
+	if (isolate->counters_read && now - isolate->counters_read < COUNTERS_MS)
+		return;
+	isolate->counters_read = now;
+	isolate->counter_count = 0;
+	if (!has_counters(isolate))
+		return;
+	(void)nft_read_counters(isolate->nft, take_counter, isolate);
+	qsort(isolate->counters, isolate->counter_count, sizeof(*isolate->counters),
+		compare_counters);
+}
+
+static uint64_t dropped(struct isolate *isolate, const char *vm, bool is_from)
+{
+	struct nft_counter key, *found = NULL;
+
+	read_counters(isolate);
+	guard_counter_name(vm, is_from, key.name);
+	if (isolate->counter_count)
+		found = bsearch(&key, isolate->counters, isolate->counter_count, sizeof(key),
+			compare_counters);
+	return found ? found->packets : 0;
+}
+
+static json_t *allow_json(const struct isolated *isolated)
+{
+	json_t *list = json_array();
+	char text[IP4_PREFIX_STRLEN];
+
+	for (size_t i = 0; isolated && i < isolated->allow_count; i++)
+		json_array_append_new(list,
+			json_string(ip4_prefix_format(&isolated->allow[i], text)));
+	return list;
+}
+
+static json_t *port_json(const struct isolate *isolate, const struct isolated *isolated,
+	const struct vm *vm)
+{
+	const struct port *port = NULL;
+
+	if (isolated && isolated->port_count)
+		port = &isolated->ports[isolated->port_count - 1];
+	else if (vm)
+		port = seating_of(&isolate->seating, vm);
+	return port ? json_string(port->name) : json_null();
+}
+
+void isolate_describe_vm(struct isolate *isolate, const struct vm *vm, json_t *object)
+{
+	const struct isolated *isolated = isolation_find(&isolate->isolation, vm->name);
+
+	json_object_set_new(object, "isolated", json_boolean(isolated));
+	json_object_set_new(object, "allow", allow_json(isolated));
+	json_object_set_new(object, "port", port_json(isolate, isolated, vm));
+	json_object_set_new(object, "dropped",
+		json_pack("{s:I, s:I}", "from", (json_int_t)dropped(isolate, vm->name, true), "to",
+			(json_int_t)dropped(isolate, vm->name, false)));
+}
+
+json_t *isolate_describe(const struct isolate *isolate, const char *name)
+{
+	const struct isolated *isolated = isolation_find(&isolate->isolation, name);
+
+	return json_pack("{s:s, s:b, s:o, s:o}", "vm", isolated ? isolated->vm : name, "isolated",
+		isolated != NULL, "port",
+		port_json(isolate, isolated, plan_by_name(isolate->seating.plan, name)), "allow",
+		allow_json(isolated));
+}
+
+json_t *isolate_status(const struct isolate *isolate)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < isolate->isolation.count; i++)
+		json_array_append_new(names, json_string(isolate->isolation.list[i].vm));
+	return json_pack("{s:o, s:b, s:b, s:o}", "vms", names, "anti_spoof", isolate->anti_spoof,
+		"in_sync", !*isolate->error, "error",
+		*isolate->error ? json_string(isolate->error) : json_null());
+}
+
+/* "from-vm-001" is {vm="vm-001",direction="from"}; what no VM's port sent has no name. */
+static void print_dropped(FILE *out, const struct nft_counter *counter)
+{
+	bool is_from = !strncmp(counter->name, "from", 4);
+	const char *vm = counter->name + (is_from ? 5 : 3);
+
+	fprintf(out, "eipd_vm_dropped_frames_total{vm=\"%s\",direction=\"%s\"} %llu\n",
+		strchr(vm, '_') ? "" : vm, is_from ? "from" : "to",
+		(unsigned long long)counter->packets);
+}
+
+void isolate_metrics(struct isolate *isolate, FILE *out)
+{
+	fprintf(out,
+		"# HELP eipd_isolated_vms VMs that are isolated.\n"
+		"# TYPE eipd_isolated_vms gauge\neipd_isolated_vms %zu\n"
+		"# HELP eipd_vm_dropped_frames_total Frames of a VM, or to it, that isolation or "
+		"anti-spoof dropped.\n"
+		"# TYPE eipd_vm_dropped_frames_total counter\n",
+		isolate->isolation.count);
+	read_counters(isolate);
+	for (size_t i = 0; i < isolate->counter_count; i++)
+		print_dropped(out, &isolate->counters[i]);
+}
+
+uint64_t isolate_repaired(const struct isolate *isolate)
+{
+	return isolate->repaired;
+}
+
+bool isolate_is_in_sync(const struct isolate *isolate)
+{
+	return !*isolate->error;
+}
+
+const struct isolation *isolate_list(const struct isolate *isolate)
+{
+	return &isolate->isolation;
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+static int open_kernel(struct isolate *isolate, char **ret_error)
+{
+	int err = netlink_open(NETLINK_ROUTE, &isolate->route);
+
+	isolate->fdb.learned = on_learned;
+	isolate->fdb.missed = on_missed;
+	isolate->fdb.ctx = isolate;
+	if (!err)
+		err = netlink_fdb_monitor_start(&isolate->fdb, isolate->loop);
+	if (err)
+		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
+	else if (nft_new(isolate->loop, GUARD_TABLE, on_transaction, isolate, &isolate->nft))
+		isolate->nft = NULL;
+	return err;
+}
+
+int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate, char **ret_error)
+{
+	struct isolate *isolate = xcalloc(1, sizeof(*isolate));
+	bool changed;
+	int err;
+
+	isolate->loop = setup->loop;
+	isolate->events = setup->events;
+	isolate->config = setup->config;
+	isolate->inner = setup->inner;
+	isolate->anti_spoof = setup->config->inner.anti_spoof;
+	isolate->state_path = state_path(setup->config);
+	seating_init(&isolate->seating, setup->plan, isolate->anti_spoof);
+	load_state(isolate);
+	err = open_kernel(isolate, ret_error);
+	if (!err) {
+		changed = isolation_follow(&isolate->isolation, setup->plan);
+		changed = look(isolate) || changed;
+		if (sync_kernel(isolate) && isolate->anti_spoof) {
+			err = -EPROTONOSUPPORT;
+			*ret_error = xasprintf("[inner] anti-spoof: %s", isolate->error);
+		}
+		if (changed)
+			save_or_warn(isolate);
+	}
+	if (err) {
+		isolate_free(isolate);
+		return err;
+	}
+	loop_timer_set(isolate->loop, &isolate->resync,
+		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
+	*ret_isolate = isolate;
+	return 0;
+}
+
+void isolate_start(struct isolate *isolate, struct control *control, struct keeper *keeper)
+{
+	isolate->commands = isolate_commands_new(control, isolate, isolate->config, keeper,
+		isolate->events);
+}
+
+void isolate_free(struct isolate *isolate)
+{
+	if (!isolate)
+		return;
+	loop_timer_cancel(isolate->loop, &isolate->resync);
+	loop_timer_cancel(isolate->loop, &isolate->settle);
+	isolate_commands_free(isolate->commands);
+	nft_free(isolate->nft);
+	netlink_fdb_monitor_stop(&isolate->fdb);
+	netlink_close(isolate->route);
+	seating_done(&isolate->seating);
+	isolation_done(&isolate->isolation);
+	free(isolate->counters);
+	free(isolate->state_path);
+	free(isolate);
+}
+
+void isolate_remove(struct isolate *isolate)
+{
+	isolate->anti_spoof = false;
+	(void)sync_kernel(isolate);
+}
+
+int isolate_check_kernel(char **ret_error)
+{
+	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
+	const struct isolation nobody = { 0 };
+	struct guard_settings settings = { .bridge = "", .uplink = "", .anti_spoof = true };
+	struct nft_table want;
+	struct problems problems = { 0 };
+	struct plan *plan = NULL;
+	struct nft *nft = NULL;
+	int err = nft_new(NULL, GUARD_TABLE, NULL, NULL, &nft);
+
+	if (!err && !plan_parse("", 0, "", NULL, &plan, &problems)) {
+		settings.plan = plan;
+		guard_build(&nobody, &settings, &want);
+		err = nft_check(nft, &want, error);
+	}
+	if (err)
+		*ret_error = xstrdup(error);
+	plan_free(plan);
+	problems_done(&problems);
+	nft_free(nft);
+	return err;
+}

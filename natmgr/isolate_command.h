@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * isolate_command: the commands `vm isolate` and `vm rejoin`: what was asked, from words to a
+ * change of the isolation, and the answer as JSON; and what isolate does for them.
+ */
+#ifndef EIPD_NATMGR_ISOLATE_COMMAND_H
+#define EIPD_NATMGR_ISOLATE_COMMAND_H
+
+#include "natmgr/isolate.h"
+#include "natmgr/keeper.h"
+
+struct isolate_commands;
+
+/* Registers the commands. All of these must outlive it. */
+struct isolate_commands *isolate_commands_new(struct control *control, struct isolate *isolate,
+	const struct config *config, struct keeper *keeper, struct events *events);
+void isolate_commands_free(struct isolate_commands *commands);
+
+/*
+ * File and kernel, but not the public addresses. 1: changed; 0: it was so already; -errno and a
+ * sentence in *ret_error, which the caller frees: nothing was changed. `port` may be "".
+ */
+int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
+	size_t allow_count, const char *port, char **ret_error);
+int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error);
+
+/* Ports of the bridge but the uplink; NULL: there is none of this name. */
+const struct port *isolate_find_port(const struct isolate *isolate, const char *name);
+bool isolate_link_exists(const struct isolate *isolate, const char *name);
+const struct plan *isolate_plan(const struct isolate *isolate);
+/* {"vm", "isolated", "port", "allow"}; the caller owns it. */
+json_t *isolate_describe(const struct isolate *isolate, const char *vm);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * isolation: which VMs are isolated (patent step 9), who may reach them all the same, and on which
+ * ports of the bridge they were seen; and the state file of it. Pure.
+ *
+ * It goes by the VM's name, and lasts until it is taken back: what the plan said last of the VM is
+ * kept here, so that a VM that leaves the plan does not get free by that.
+ */
+#ifndef EIPD_NATMGR_ISOLATION_H
+#define EIPD_NATMGR_ISOLATION_H
+
+#include <net/if.h>
+
+#include "common/plan.h"
+#include "common/problem.h"
+
+/* A bridge has at most 1023 ports. */
+#define ISOLATION_MAX 1024
+#define ALLOW_MAX     64
+
+struct port {
+	unsigned index; /* of the link; the kernel gives no index twice before it has given all */
+	char name[IFNAMSIZ];
+};
+
+struct isolated {
+	char vm[VM_NAME_MAX + 1];
+	uint32_t ip; /* host order; 0: nothing is known of the VM but its name, mac means nothing */
+	struct mac mac;
+	struct ip4_prefix *allow;
+	size_t allow_count;
+	char wanted_port[IFNAMSIZ]; /* named by hand; "": whichever the MAC is seen on */
+	struct port *ports;         /* that it is on, or was on when it was seen last */
+	size_t port_count;
+};
+
+struct isolation {
+	struct isolated *list; /* in the order in which they were isolated */
+	size_t count;
+};
+
+/* NULL where the VM is not isolated. Names are compared without regard to case. */
+struct isolated *isolation_find(const struct isolation *isolation, const char *vm);
+struct isolated *isolation_find_mac(const struct isolation *isolation, const struct mac *mac);
+
+/* The lists replace what was said before. True: that changed something. */
+bool isolation_add(struct isolation *isolation, const char *vm, const struct ip4_prefix *allow,
+	size_t allow_count, const char *wanted_port);
+bool isolation_remove(struct isolation *isolation, const char *vm);
+/* Takes over what the plan says of the VMs now. True: that changed something. */
+bool isolation_follow(struct isolation *isolation, const struct plan *plan);
+/* The VM is on this port, too. True: that is new. */
+bool isolated_see(struct isolated *isolated, const struct port *port);
+/* Ports that are no more are forgotten. True: there were some. */
+bool isolation_prune(struct isolation *isolation, const struct port *ports, size_t count);
+
+void isolation_copy(const struct isolation *isolation, struct isolation *ret_copy);
+void isolation_done(struct isolation *isolation);
+
+/* The state file. The caller frees the text. */
+char *isolation_format(const struct isolation *isolation, size_t *ret_len);
+/*
+ * 0; or -EINVAL and the problems: *ret_isolation is filled all the same, with every VM that a line
+ * names, as a VM must not get free by a damaged file. `text` is cut up.
+ */
+int isolation_parse(char *text, const char *file, struct isolation *ret_isolation,
+	struct problems *problems);
+
+#endif

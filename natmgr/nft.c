@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * nft owns the sockets to nf_tables and what is known of the table's state in the kernel. It must
+ * not know what the rules are for.
+ */
+#include "natmgr/nft.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <netlink/netlink.h>
+#include <netlink/socket.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+
+#include "common/memory.h"
+#include "common/netlink.h"
+#include "natmgr/nft_message.h"
+
+/* Sets that are larger are not read back element by element. */
+#define FINGERPRINT_MAX 4096
+#define TRIES           8
+
+struct nft {
+	struct nl_sock *sock, *monitor;
+	struct loop *loop;
+	struct loop_watch watch;
+	void (*foreign)(void *ctx);
+	void *ctx;
+	char name[NFT_NAME_SIZE];
+	struct nft_table have; /* what we wrote last */
+	bool known;            /* the kernel's table is that, as of this transaction: */
+	uint32_t generation;
+	uint64_t fingerprint; /* of what the kernel showed then */
+};
+
+/* --- asking ------------------------------------------------------------------------------- */
+
+static struct nl_msg *new_request(const struct nft *nft, int message, int flags, bool with_table)
+{
+	const struct nfgenmsg header = { .nfgen_family = NFPROTO_BRIDGE, .version = NFNETLINK_V0 };
+	struct nl_msg *msg = nlmsg_alloc_simple(nft_message_type(message), NLM_F_REQUEST | flags);
+
+	if (!msg || nlmsg_append(msg, (void *)(uintptr_t)&header, sizeof(header), NLMSG_ALIGNTO))
+		abort();
+	if (with_table)
+		nla_put_string(msg, 1, nft->name);
+	return msg;
+}
+
+/* The attributes behind the header; false: not such a message. */
+static bool parse(const struct nlmsghdr *header, int message, struct nlattr **attrs, int max)
+{
+	return header->nlmsg_type == nft_message_type(message) &&
+		!nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(struct nfgenmsg), attrs,
+			max, NULL);
+}
+
+static void take_generation(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NFTA_GEN_MAX + 1];
+
+	if (parse(header, NFT_MSG_NEWGEN, attrs, NFTA_GEN_MAX) && attrs[NFTA_GEN_ID] &&
+		nla_len(attrs[NFTA_GEN_ID]) >= 4)
+		*(uint32_t *)ctx = ntohl(nla_get_u32(attrs[NFTA_GEN_ID]));
+}
+
+static int read_generation(struct nft *nft, uint32_t *ret_generation)
+{
+	*ret_generation = 0;
+	return netlink_request(nft->sock, new_request(nft, NFT_MSG_GETGEN, 0, false),
+		take_generation, ret_generation);
+}
+
+static bool table_exists(struct nft *nft)
+{
+	return netlink_request(nft->sock, new_request(nft, NFT_MSG_GETTABLE, 0, true), NULL,
+		       NULL) == 0;
+}
+
+/* --- fingerprint -------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static uint64_t hash(const void *data, size_t len)
+{
+	const uint8_t *byte = data;
+	uint64_t value = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < len; i++)
+		value = (value ^ byte[i]) * UINT64_C(0x100000001b3);
+	return value;
+}
+
+struct look {
+	const struct nft *nft;
+	uint64_t sum; /* whatever order things come in */
+};
+
+static bool is_ours(const struct nft *nft, struct nlattr *table)
+{
+	return table && !nla_strcmp(table, nft->name);
+}
+
+static void take_chain_or_rule(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NFTA_CHAIN_MAX + 1];
+	struct look *look = ctx;
+
+	/* the name of the table comes first in both */
+	if ((parse(header, NFT_MSG_NEWCHAIN, attrs, NFTA_CHAIN_MAX) ||
+		    parse(header, NFT_MSG_NEWRULE, attrs, NFTA_CHAIN_MAX)) &&
+		is_ours(look->nft, attrs[1]))
+		look->sum += hash(nlmsg_data(header) + sizeof(struct nfgenmsg),
+			header->nlmsg_len - NLMSG_HDRLEN - sizeof(struct nfgenmsg));
+}
+
+static void take_elements(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NFTA_SET_ELEM_LIST_MAX + 1], *element;
+	struct look *look = ctx;
+	uint64_t set;
+	int left;
+
+	if (!parse(header, NFT_MSG_NEWSETELEM, attrs, NFTA_SET_ELEM_LIST_MAX) ||
+		!attrs[NFTA_SET_ELEM_LIST_SET] || !attrs[NFTA_SET_ELEM_LIST_ELEMENTS])
+		return;
+	set = hash(nla_data(attrs[NFTA_SET_ELEM_LIST_SET]),
+		(size_t)nla_len(attrs[NFTA_SET_ELEM_LIST_SET]));
+	nla_for_each_nested(element, attrs[NFTA_SET_ELEM_LIST_ELEMENTS], left)
+		look->sum += set ^ hash(nla_data(element), (size_t)nla_len(element));
+}
+
+static int dump(struct nft *nft, struct nl_msg *msg,
+	void (*take)(void *ctx, const struct nlmsghdr *header), struct look *look)
+{
+	return netlink_request(nft->sock, msg, take, look);
+}
+
+/* One number for all that is in the table: chains, rules, elements; counters may count. */
+static int read_fingerprint(struct nft *nft, uint64_t *ret_fingerprint)
+{
+	struct look look = { .nft = nft };
+	int err = dump(nft, new_request(nft, NFT_MSG_GETCHAIN, NLM_F_DUMP, true),
+		take_chain_or_rule, &look);
+
+	if (!err)
+		err = dump(nft, new_request(nft, NFT_MSG_GETRULE, NLM_F_DUMP, true),
+			take_chain_or_rule, &look);
+	for (size_t i = 0; !err && i < nft->have.set_count; i++) {
+		const struct nft_set *set = &nft->have.sets[i];
+		struct nl_msg *msg;
+
+		if (set->count > FINGERPRINT_MAX)
+			continue;
+		msg = new_request(nft, NFT_MSG_GETSETELEM, NLM_F_DUMP, true);
+		nla_put_string(msg, NFTA_SET_ELEM_LIST_SET, set->name);
+		err = dump(nft, msg, take_elements, &look);
+	}
+	*ret_fingerprint = look.sum;
+	return err;
+}
+
+/* --- counters ----------------------------------------------------------------------------- */
+
+struct counter_walk {
+	const struct nft *nft;
+	void (*each)(void *ctx, const char *name, uint64_t packets, uint64_t bytes);
+	void *ctx;
+};
+
+static uint64_t get_u64(struct nlattr *attr)
+{
+	uint64_t value = 0;
+
+	if (attr && nla_len(attr) >= (int)sizeof(value))
+		memcpy(&value, nla_data(attr), sizeof(value));
+	return be64toh(value);
+}
+
+static void take_counter(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NFTA_OBJ_MAX + 1], *data[NFTA_COUNTER_MAX + 1];
+	const struct counter_walk *walk = ctx;
+	char name[NFT_NAME_SIZE];
+
+	if (!parse(header, NFT_MSG_NEWOBJ, attrs, NFTA_OBJ_MAX) ||
+		!is_ours(walk->nft, attrs[NFTA_OBJ_TABLE]) || !attrs[NFTA_OBJ_NAME] ||
+		!attrs[NFTA_OBJ_TYPE] || nla_len(attrs[NFTA_OBJ_TYPE]) < 4 ||
+		ntohl(nla_get_u32(attrs[NFTA_OBJ_TYPE])) != NFT_OBJECT_COUNTER ||
+		!attrs[NFTA_OBJ_DATA] ||
+		nla_parse_nested(data, NFTA_COUNTER_MAX, attrs[NFTA_OBJ_DATA], NULL))
+		return;
+	nla_strlcpy(name, attrs[NFTA_OBJ_NAME], sizeof(name));
+	walk->each(walk->ctx, name, get_u64(data[NFTA_COUNTER_PACKETS]),
+		get_u64(data[NFTA_COUNTER_BYTES]));
+}
+
+int nft_read_counters(struct nft *nft,
+	void (*each)(void *ctx, const char *name, uint64_t packets, uint64_t bytes), void *ctx)
+{
+	struct counter_walk walk = { nft, each, ctx };
+
+	return netlink_request(nft->sock, new_request(nft, NFT_MSG_GETOBJ, NLM_F_DUMP, true),
+		take_counter, &walk);
+}
+
+/* A table that is made anew goes on counting where the old one was. */
+static void keep_value(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
+{
+	const struct nft_table *table = ctx;
+
+	for (size_t i = 0; i < table->counter_count; i++) {
+		if (!strcmp(table->counters[i].name, name)) {
+			table->counters[i].packets = packets;
+			table->counters[i].bytes = bytes;
+		}
+	}
+}
+
+/* --- telling ------------------------------------------------------------------------------ */
+
+/*
+ * The kernel has worked on the whole batch when the send returns, so its answers are there: the
+ * first error, or the answer to the last message.
+ */
+static int read_answers(int fd, uint32_t last)
+{
+	uint8_t buffer[16384] __attribute__((aligned(8)));
+	bool answered = false;
+	ssize_t len;
+	int err = 0;
+
+	while ((len = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+		struct nlmsghdr *header = (struct nlmsghdr *)(void *)buffer;
+
+		for (int left = (int)len; nlmsg_ok(header, left);
+			header = nlmsg_next(header, &left)) {
+			const struct nlmsgerr *error = nlmsg_data(header);
+
+			if (header->nlmsg_type != NLMSG_ERROR ||
+				header->nlmsg_len < NLMSG_LENGTH(sizeof(*error)))
+				continue;
+			if (!err)
+				err = error->error;
+			fprintf(stderr, "ERR %d seq %u type %x\n", error->error, header->nlmsg_seq,
+				error->msg.nlmsg_type);
+			answered = answered || header->nlmsg_seq == last;
+		}
+	}
+	if (!err && len < 0 && errno != EAGAIN)
+		err = -errno;
+	return err ? err : answered ? 0 : -EPROTO;
+}
+
+static int send_batch(struct nft *nft, const struct nft_batch *batch, uint32_t last)
+{
+	int fd = nl_socket_get_fd(nft->sock);
+	/* more than a socket may usually hold */
+	int room = batch->len > INT32_MAX / 2 ? INT32_MAX : (int)batch->len * 2;
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	/* what an earlier request left is not an answer to this one */
+	(void)read_answers(fd, 0);
+	if (room > 65536)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
+	if (sendto(fd, batch->data, batch->len, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -errno;
+	return read_answers(fd, last);
+}
+
+/* --- the table ---------------------------------------------------------------------------- */
+
+static bool is_empty(const struct nft_table *table)
+{
+	return !table->chain_count && !table->set_count && !table->counter_count;
+}
+
+/* The kernel's table is not what we wrote. */
+static bool is_changed(struct nft *nft, uint32_t generation)
+{
+	uint64_t fingerprint;
+
+	if (generation == nft->generation)
+		return false;
+	if (is_empty(&nft->have))
+		return table_exists(nft);
+	return read_fingerprint(nft, &fingerprint) || fingerprint != nft->fingerprint;
+}
+
+static void note_written(struct nft *nft, struct nft_table *want, uint32_t generation)
+{
+	nft_table_done(&nft->have);
+	nft->have = *want;
+	*want = (struct nft_table){ 0 };
+	nft->generation = generation;
+	nft->known = is_empty(&nft->have) || !read_fingerprint(nft, &nft->fingerprint);
+}
+
+/* One transaction. 0 also where there is nothing to do; -ERESTART: others were faster. */
+static int write_table(struct nft *nft, struct nft_table *want, bool anew, uint32_t generation)
+{
+	static const struct nft_table nothing;
+	struct nft_batch batch = { 0 };
+	struct nft_edit *edits;
+	size_t count;
+	int err;
+
+	if (anew && !is_empty(want))
+		(void)nft_read_counters(nft, keep_value, want);
+	count = nft_table_diff(anew ? &nothing : &nft->have, want, &edits);
+	if (is_empty(want) ? !table_exists(nft) : !anew && !count) {
+		nft->generation = generation;
+		nft->known = true;
+		err = 0;
+	} else {
+		nft_batch_begin(&batch, generation);
+		if (is_empty(want))
+			nft_batch_delete_table(&batch, nft->name);
+		else if (anew)
+			nft_batch_renew_table(&batch, nft->name);
+		if (!is_empty(want))
+			nft_batch_edits(&batch, nft->name, edits, count);
+		err = send_batch(nft, &batch, nft_batch_end(&batch, true));
+		if (!err)
+			note_written(nft, want, generation + 1);
+	}
+	nft_batch_done(&batch);
+	free(edits);
+	return err;
+}
+
+static void explain(int err, char error[static NFT_ERROR_SIZE])
+{
+	struct utsname kernel = { 0 };
+
+	uname(&kernel);
+	if (err == -EPERM)
+		snprintf(error, NFT_ERROR_SIZE,
+			"nf_tables may not be changed: not permitted; run eipd as root or with "
+			"CAP_NET_ADMIN");
+	else
+		snprintf(error, NFT_ERROR_SIZE,
+			"bridged frames cannot be filtered by nf_tables on kernel %s: %s; it takes "
+			"CONFIG_NF_TABLES, CONFIG_NF_TABLES_BRIDGE and CONFIG_NFT_BRIDGE_META (if "
+			"they are modules: modprobe -a nf_tables nft_meta_bridge)",
+			kernel.release, strerror(-err));
+}
+
+int nft_sync(struct nft *nft, struct nft_table *want, bool *ret_repaired,
+	char error[static NFT_ERROR_SIZE])
+{
+	bool repaired = false, was_known = nft->known;
+	uint32_t generation;
+	int err = -ERESTART;
+
+	for (int i = 0; (err == -ERESTART || err == -EAGAIN) && i < TRIES; i++) {
+		err = read_generation(nft, &generation);
+		if (!err && nft->known && is_changed(nft, generation)) {
+			nft->known = false;
+			repaired = was_known;
+		}
+		if (!err)
+			err = write_table(nft, want, !nft->known || is_empty(&nft->have),
+				generation);
+	}
+	/* who has no nf_tables, and needs none, need not know */
+	if (err && is_empty(want) && is_empty(&nft->have))
+		err = 0;
+	if (err)
+		explain(err, error);
+	else
+		*ret_repaired = repaired;
+	nft_table_done(want);
+	return err;
+}
+
+int nft_check(struct nft *nft, struct nft_table *want, char error[static NFT_ERROR_SIZE])
+{
+	static const struct nft_table nothing;
+	struct nft_batch batch = { 0 };
+	struct nft_edit *edits;
+	size_t count = nft_table_diff(&nothing, want, &edits);
+	int err;
+
+	/* 0: whatever the generation is */
+	nft_batch_begin(&batch, 0);
+	nft_batch_renew_table(&batch, nft->name);
+	nft_batch_edits(&batch, nft->name, edits, count);
+	err = send_batch(nft, &batch, nft_batch_end(&batch, false));
+	if (err)
+		explain(err, error);
+	nft_batch_done(&batch);
+	free(edits);
+	nft_table_done(want);
+	return err;
+}
+
+/* --- life --------------------------------------------------------------------------------- */
+
+static int ignore(struct nl_msg *msg, void *arg)
+{
+	(void)msg;
+	(void)arg;
+	return NL_OK;
+}
+
+static void monitor_ready(void *ctx, uint32_t events)
+{
+	struct nft *nft = ctx;
+	int err = 0;
+
+	(void)events;
+	for (int i = 0; err >= 0 && i < 64; i++)
+		err = nl_recvmsgs_default(nft->monitor);
+	nft->foreign(nft->ctx);
+}
+
+/* Without it, changes of others are seen at the next resync. */
+static void watch(struct nft *nft)
+{
+	if (netlink_open(NETLINK_NETFILTER, &nft->monitor))
+		return;
+	nl_socket_disable_seq_check(nft->monitor);
+	nl_socket_set_nonblocking(nft->monitor);
+	nl_socket_modify_cb(nft->monitor, NL_CB_VALID, NL_CB_CUSTOM, ignore, NULL);
+	if (nl_socket_add_membership(nft->monitor, NFNLGRP_NFTABLES) < 0) {
+		netlink_close(nft->monitor);
+		nft->monitor = NULL;
+		return;
+	}
+	loop_watch(nft->loop, &nft->watch, nl_socket_get_fd(nft->monitor), EPOLLIN, monitor_ready,
+		nft);
+}
+
+int nft_new(struct loop *loop, const char *table, void (*foreign)(void *ctx), void *ctx,
+	struct nft **ret_nft)
+{
+	struct nft *nft = xcalloc(1, sizeof(*nft));
+	int err = netlink_open(NETLINK_NETFILTER, &nft->sock);
+
+	if (err) {
+		free(nft);
+		return err;
+	}
+	nft->loop = loop;
+	nft->foreign = foreign;
+	nft->ctx = ctx;
+	snprintf(nft->name, sizeof(nft->name), "%s", table);
+	nl_socket_disable_seq_check(nft->sock);
+	if (foreign)
+		watch(nft);
+	*ret_nft = nft;
+	return 0;
+}
+
+void nft_free(struct nft *nft)
+{
+	if (!nft)
+		return;
+	if (nft->monitor)
+		loop_unwatch(nft->loop, &nft->watch);
+	netlink_close(nft->monitor);
+	netlink_close(nft->sock);
+	nft_table_done(&nft->have);
+	free(nft);
+}
