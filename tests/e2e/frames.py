@@ -34,8 +34,8 @@ import time
 
 from matrix import checksum, echo_request, enter
 
-SETTLE = 0.4    # as long as nothing has come, what was to come has come
-PATIENCE = 3.0  # for all rows together
+SETTLE = 0.25   # if for so long nothing has come, nothing more will
+PATIENCE = 3.0  # for what is to come
 BROADCAST = b"\xff" * 6
 MARK = os.urandom(4)  # begins the token of each frame of this process
 OUTGOING = 4  # PACKET_OUTGOING
@@ -335,10 +335,11 @@ class Watch:
                 seen = True
         return seen
 
-    def settle(self):
-        end = time.monotonic() + PATIENCE
+    def settle(self, is_complete=lambda: True):
+        """Until all is there that must come, and then for a while, for what must not."""
         last = time.monotonic()
-        while (now := time.monotonic()) < min(end, last + SETTLE):
+        end = last + PATIENCE
+        while (now := time.monotonic()) < end and (now < last + SETTLE or not is_complete()):
             if self.take(0.05):
                 last = now
 
@@ -361,14 +362,23 @@ def combinations():
             for source in sources for target in targets]
 
 
-def as_expected(world, probe, expected):
-    word = expected[0]
-    names = {world.place(probe.target) if name == "target" else name for name in expected}
-    names -= {word} if word in ("nobody", "only", "never") else set()
-    got = set(probe.arrived)
-    if word in ("nobody", "only"):
-        return got == names
-    return not got & names if word == "never" else got >= names
+class Expectation:
+    def __init__(self, words):
+        self.word = words[0] if words[0] in ("nobody", "only", "never") else ""
+        self.names = words[1:] if self.word else words
+
+    def places(self, world, probe):
+        return {world.place(probe.target) if name == "target" else name for name in self.names}
+
+    def is_complete(self, world, probe):
+        """What must arrive has."""
+        return self.word == "never" or self.places(world, probe) <= set(probe.arrived)
+
+    def is_met(self, world, probe):
+        places, got = self.places(world, probe), set(probe.arrived)
+        if self.word in ("nobody", "only"):
+            return got == places
+        return not got & places if self.word == "never" else got >= places
 
 
 def table(world, label):
@@ -377,14 +387,15 @@ def table(world, label):
     for sources, kind, targets, expected in rows():
         probes = [Probe(world, source, kind, target) for source in sources for target in targets]
         text = f"{','.join(sources)} {kind} to {','.join(targets)}: {' '.join(expected)}"
-        points.append((text, probes, expected))
+        points.append((text, probes, Expectation(expected)))
         for probe in probes:
             if not watch.send(probe):
                 probe.arrived["cannot be sent"] = 1
             watch.take(0)
-    watch.settle()
+    watch.settle(lambda: all(expected.is_complete(world, probe)
+                             for _, probes, expected in points for probe in probes))
     for text, probes, expected in points:
-        wrong = [probe for probe in probes if not as_expected(world, probe, expected)]
+        wrong = [probe for probe in probes if not expected.is_met(world, probe)]
         print(f"{'not ok' if wrong else 'ok'} - {label}: {text}")
         for probe in wrong:
             print(f"# {probe.text}: arrived at", " ".join(sorted(probe.arrived)) or "nobody")
