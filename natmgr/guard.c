@@ -71,14 +71,6 @@ static void match_prefix(struct nft_rule *rule, enum nft_field field,
 	memcpy(found->value, &octets, sizeof(octets));
 }
 
-static struct nft_match *match_name(struct nft_rule *rule, enum nft_field field, const char *name)
-{
-	struct nft_match *found = match(rule, field);
-
-	memcpy(found->value, name, strnlen(name, IFNAMSIZ));
-	return found;
-}
-
 static void match_dhcp(struct nft_rule *rule, uint16_t from, uint16_t to)
 {
 	static const uint8_t udp = IPPROTO_UDP;
@@ -427,31 +419,37 @@ static void build_honest_ip(struct nft_table *table)
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_GOTO, "spoofed");
 }
 
-/* Frames of this bridge that do not come from the uplink. */
-static void except_others(struct nft_chain *chain, const struct guard_settings *settings)
+static void add_ports(struct nft_table *table, const struct guard_settings *settings)
 {
-	struct nft_rule elsewhere = { 0 }, uplink = { 0 };
+	struct nft_set *set = nft_add_set(table, "ports", NFT_KIND_SET, NFT_FIELD_PORT_IN,
+		NFT_FIELD_NONE);
 
-	match_name(&elsewhere, NFT_FIELD_BRIDGE_NAME, settings->bridge)->differs = true;
-	add(chain, elsewhere, NFT_ACTION_ACCEPT, NULL);
-	match_name(&uplink, NFT_FIELD_PORT_IN_NAME, settings->uplink);
-	add(chain, uplink, NFT_ACTION_ACCEPT, NULL);
+	for (size_t i = 0; i < settings->port_count; i++)
+		nft_add_element(table, set, &settings->ports[i].index, NULL, NULL);
 }
 
-static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input,
-	const struct guard_settings *settings)
+/* The uplink may send whatever it likes, and other bridges are none of our business. */
+static void except_others(struct nft_chain *chain)
+{
+	struct nft_rule rule = { .key = { NFT_FIELD_PORT_IN }, .not_in_set = true };
+
+	snprintf(rule.set, sizeof(rule.set), "ports");
+	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
+}
+
+static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input)
 {
 	const struct nft_rule any = { 0 };
 	struct nft_rule link_local = { 0 };
 
-	except_others(prerouting, settings);
+	except_others(prerouting);
 	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_ETHER_SOURCE, "seats", true,
 		"honest");
 	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports", true, "spoofed");
 	add_test(prerouting, any, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_NONE, "seat-macs", true,
 		"spoofed");
 	add(prerouting, any, NFT_ACTION_GOTO, "honest");
-	except_others(input, settings);
+	except_others(input);
 	match_link_local(&link_local);
 	add(input, link_local, NFT_ACTION_GOTO, "spoofed");
 }
@@ -478,6 +476,7 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 	for (size_t i = 0; i < isolation->count; i++)
 		isolate_one(&table, &isolation->list[i], settings->host);
 	if (settings->anti_spoof) {
+		add_ports(&table, settings);
 		add_senders(&table, settings->plan);
 		add_seats(&table, settings);
 		build_honest(&table);
@@ -491,7 +490,7 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 	add_gate(&hooks[FORWARD_FROM], &gates[GATE_ACROSS]);
 	add_gate(&hooks[OUTPUT], &gates[GATE_HOST]);
 	if (settings->anti_spoof)
-		keep_honest(&hooks[PREROUTING], &hooks[INPUT], settings);
+		keep_honest(&hooks[PREROUTING], &hooks[INPUT]);
 	nft_table_finish(&table);
 	*ret_table = table;
 }

@@ -30,10 +30,12 @@ struct seat {
 };
 
 struct guard_settings {
-	const char *bridge;
-	const char *uplink; /* may send whatever it likes; "": there is none */
-	uint32_t host;      /* the bridge's address */
+	uint32_t host; /* the bridge's address */
 	bool anti_spoof;
+	/* the rest only then: */
+	const struct port
+		*ports; /* whose frames must be honest: all of the bridge but the uplink */
+	size_t port_count;
 	const struct plan *plan; /* of these VMs frames are honest */
 	const struct seat *seats;
 	size_t seat_count;

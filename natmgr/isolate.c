@@ -130,10 +130,10 @@ static void load_state(struct isolate *isolate)
 
 static int sync_kernel(struct isolate *isolate)
 {
-	struct guard_settings settings = { .bridge = isolate->config->inner.bridge,
-		.uplink = isolate->config->inner.uplink,
-		.host = isolate->inner.addr,
+	struct guard_settings settings = { .host = isolate->inner.addr,
 		.anti_spoof = isolate->anti_spoof,
+		.ports = isolate->seating.ports,
+		.port_count = isolate->seating.port_count,
 		.plan = isolate->seating.plan };
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
 	struct nft_table want;
@@ -206,6 +206,13 @@ static void take_port(void *ctx, const struct netlink_link *link)
 	list->ports[list->count++] = port;
 }
 
+static int compare_ports(const void *a, const void *b)
+{
+	const struct port *pa = a, *pb = b;
+
+	return pa->index < pb->index ? -1 : pa->index > pb->index;
+}
+
 static void log_port(struct isolate *isolate, const struct isolated *isolated,
 	const struct port *port)
 {
@@ -252,8 +259,10 @@ static bool look_at_ports(struct isolate *isolate)
 		return false;
 	}
 	isolate->fdb.bridge_index = bridge.index;
+	if (list.count)
+		qsort(list.ports, list.count, sizeof(*list.ports), compare_ports);
 	if (seating_set_ports(&isolate->seating, list.ports, list.count) && isolate->anti_spoof)
-		sync_soon(isolate, SETTLE_MS);
+		sync_soon(isolate, 0);
 	changed = isolation_prune(&isolate->isolation, list.ports, list.count);
 	for (size_t i = 0; i < isolate->isolation.count; i++)
 		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
@@ -670,7 +679,7 @@ int isolate_check_kernel(char **ret_error)
 {
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
 	const struct isolation nobody = { 0 };
-	struct guard_settings settings = { .bridge = "", .uplink = "", .anti_spoof = true };
+	struct guard_settings settings = { .anti_spoof = true };
 	struct nft_table want;
 	struct problems problems = { 0 };
 	struct plan *plan = NULL;

@@ -251,8 +251,6 @@ static int read_answers(int fd, uint32_t last)
 				continue;
 			if (!err)
 				err = error->error;
-			fprintf(stderr, "ERR %d seq %u type %x\n", error->error, header->nlmsg_seq,
-				error->msg.nlmsg_type);
 			answered = answered || header->nlmsg_seq == last;
 		}
 	}
@@ -350,8 +348,8 @@ static void explain(int err, char error[static NFT_ERROR_SIZE])
 	else
 		snprintf(error, NFT_ERROR_SIZE,
 			"bridged frames cannot be filtered by nf_tables on kernel %s: %s; it takes "
-			"CONFIG_NF_TABLES, CONFIG_NF_TABLES_BRIDGE and CONFIG_NFT_BRIDGE_META (if "
-			"they are modules: modprobe -a nf_tables nft_meta_bridge)",
+			"CONFIG_NF_TABLES and CONFIG_NF_TABLES_BRIDGE (if that is a module: "
+			"modprobe nf_tables)",
 			kernel.release, strerror(-err));
 }
 

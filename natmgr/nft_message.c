@@ -34,8 +34,6 @@ struct field {
 static const struct field fields[NFT_FIELD_COUNT] = {
 	[NFT_FIELD_PORT_IN] = { true, NFT_META_IIF, 0, 20 },
 	[NFT_FIELD_PORT_OUT] = { true, NFT_META_OIF, 0, 20 },
-	[NFT_FIELD_PORT_IN_NAME] = { true, NFT_META_IIFNAME, 0, 41 },
-	[NFT_FIELD_BRIDGE_NAME] = { true, NFT_META_BRI_IIFNAME, 0, 41 },
 	[NFT_FIELD_ETHER_SOURCE] = { false, NFT_PAYLOAD_LL_HEADER, 6, 9 },
 	[NFT_FIELD_ETHER_DESTINATION] = { false, NFT_PAYLOAD_LL_HEADER, 0, 9 },
 	[NFT_FIELD_ETHER_TYPE] = { false, NFT_PAYLOAD_LL_HEADER, 12, 10 },

@@ -15,8 +15,6 @@ size_t nft_field_len(enum nft_field field)
 {
 	static const uint8_t lens[NFT_FIELD_COUNT] = { [NFT_FIELD_PORT_IN] = 4,
 		[NFT_FIELD_PORT_OUT] = 4,
-		[NFT_FIELD_PORT_IN_NAME] = 16,
-		[NFT_FIELD_BRIDGE_NAME] = 16,
 		[NFT_FIELD_ETHER_SOURCE] = 6,
 		[NFT_FIELD_ETHER_DESTINATION] = 6,
 		[NFT_FIELD_ETHER_TYPE] = 2,

@@ -20,8 +20,6 @@ enum nft_field {
 	NFT_FIELD_NONE,
 	NFT_FIELD_PORT_IN,           /* iif: index of the link, in the host's byte order */
 	NFT_FIELD_PORT_OUT,          /* oif */
-	NFT_FIELD_PORT_IN_NAME,      /* iifname */
-	NFT_FIELD_BRIDGE_NAME,       /* meta ibrname: the bridge that iif is a port of */
 	NFT_FIELD_ETHER_SOURCE,      /* ether saddr */
 	NFT_FIELD_ETHER_DESTINATION, /* ether daddr */
 	NFT_FIELD_ETHER_TYPE,        /* ether type; 802.1Q for tagged frames */

@@ -60,16 +60,15 @@ const struct port *seating_port_by_name(const struct seating *seating, const cha
 
 bool seating_set_ports(struct seating *seating, struct port *ports, size_t count)
 {
-	bool changed = false;
+	bool changed = count != seating->port_count ||
+		(count && memcmp(ports, seating->ports, count * sizeof(*ports)) != 0);
 
 	free(seating->ports);
 	seating->ports = ports;
 	seating->port_count = count;
 	for (size_t i = 0; i < plan_count(seating->plan); i++) {
-		if (!seating->port_of[i] || seating_port(seating, seating->port_of[i]))
-			continue;
-		seating->port_of[i] = 0;
-		changed = true;
+		if (seating->port_of[i] && !seating_port(seating, seating->port_of[i]))
+			seating->port_of[i] = 0;
 	}
 	return changed;
 }

@@ -25,7 +25,7 @@ void seating_init(struct seating *seating, const struct plan *plan, bool is_stic
 void seating_done(struct seating *seating);
 void seating_replan(struct seating *seating, const struct plan *plan);
 
-/* The ports there are now; takes the list over. True: somebody lost his seat by it. */
+/* The ports there are now, by ascending index; takes the list over. True: they are not as before. */
 bool seating_set_ports(struct seating *seating, struct port *ports, size_t count);
 const struct port *seating_port(const struct seating *seating, unsigned index);
 const struct port *seating_port_by_name(const struct seating *seating, const char *name);
