@@ -112,7 +112,8 @@ vm-001 ping6        vm-002,lan,host    | target
 vm-001 ns6          vm-002,lan,host    | vm-002 lan host
 vm-001 raw,llc,vlan,vlan0,qinq,pppoe vm-002,lan,host | target
 vm-001 raw-all,bpdu,vlan-arp lan       | vm-002 lan
-vm-001 lldp         host               | host
+vm-001 lldp,eapol,lacp host            | host
+vm-001 udp/to=to-bridge,udp/to=to-port host | host
 vm-001 discover,request,rebind host    | vm-001 vm-002 lan host
 vm-001 renew        host               | vm-001 host
 vm-001 offer        vm-002,lan,host    | target
@@ -173,7 +174,10 @@ vm-001 arp-announce,rarp lan                     | nobody
 vm-001 arp-unicast/to=vm-002,arp-reply/to=vm-002 host | nobody
 vm-001 ping6,ns6    vm-002,lan,host,forensics    | nobody
 vm-001 raw,llc,vlan,vlan0,qinq,pppoe,vlan-arp vm-002,lan,host,forensics | nobody
-vm-001 raw-all,bpdu,lldp,ra6 host                | nobody
+vm-001 raw-all,bpdu,lldp,eapol,lacp,ra6 host     | nobody
+vm-001 icmp/to=to-bridge,tcp/to=to-bridge,udp/to=to-bridge vm-002,host,outside | nobody
+vm-001 icmp/to=to-port,udp/to=to-port vm-002,host,outside | nobody
+vm-001 arp-reply/to=to-bridge,arp-reply/to=to-port vm-002 | nobody
 vm-001 offer,offer-all vm-002,lan,host,forensics | nobody
 vm-001 discover,request,rebind,renew host        | only vm-001 host
 vm-001 discover/to=vm-002 host                   | nobody
@@ -272,11 +276,12 @@ pings_end() {
 }
 # attack_start: vm-001 wants to be all the others
 attack_start() {
-	background attack stream <<END
+	background attack stream 2000 <<END
 vm-001 arp-reply/ip=host       vm-002,lan
 vm-001 arp-reply/ip=vm-002     vm-003,lan,host
 vm-001 icmp/mac=vm-002,icmp/mac=vm-003,icmp/mac=lan forensics
 vm-001 discover/mac=vm-002,discover/mac=vm-003,discover/mac=lan,arp/mac=vm-003 host
+vm-001 lldp/mac=vm-002,lldp/mac=vm-003,lldp/mac=lan,eapol/mac=vm-002,raw/mac=vm-003 host
 END
 }
 

@@ -23,7 +23,7 @@ stage_up 192.168.6.22/16
 ipv6_on "$HV" "$OUT" "$LAN"
 vm_up vm-001 "$MAC1"
 vm_up vm-002 "$MAC2"
-ipv6_on "$P-vm-001" "$P-vm-002"
+ipv6_on "$P-vm-001" # not vm-002, which would send what is dropped by itself
 everybody=("$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2" "$MAC3,vm-003,$IP3" "$MAC4,vm-004,$IP4")
 plan "${everybody[@]}"
 vm_static vm-001 "$IP1"
@@ -104,7 +104,8 @@ $2 offer,offer-all vm-002,lan,host                            | nobody
 $2 discover/mac=$3,discover/mac=stranger,discover/ip=stranger,rebind/ip=$3,renew/ip=stranger host | nobody
 $2 ping6,ns6,na6,na6/ip=host,ra6 vm-002,lan,host              | nobody
 $2 vlan,vlan0,vlan-arp,qinq,pppoe,raw,llc vm-002,lan,host     | nobody
-$2 raw-all,bpdu,lldp,rarp host                                | nobody
+$2 raw-all,bpdu,lldp,eapol,lacp,rarp host                     | nobody
+$2 lldp/mac=$3,eapol/mac=$3,udp/to=to-bridge,icmp/ip=$3/to=to-bridge,udp/to=to-port host | nobody
 END
 }
 for nf in 0 1; do
@@ -146,12 +147,13 @@ vm_up rogue "$ROGUE"
 ipv6_on "$P-rogue"
 corner rogue inner "$P-rogue" eth0 192.168.6.99
 background pings ping "vm-001>$IP2" "vm-002>$BRIDGE" "vm-003>$CLIENT" "lan>$IP1" "outside>$EIP1"
-background rogue stream <<END
+background rogue stream 500 <<END
 rogue arp-announce/mac=vm-001/ip=vm-001,icmp/mac=vm-001/ip=vm-001 lan,host
 rogue discover/mac=vm-001,request/mac=vm-001,arp-reply/ip=host lan,host
 rogue icmp,udp,arp,discover,offer,ping6,raw,vlan lan,host
 rogue icmp/mac=vm-002/ip=vm-002 vm-001
 rogue icmp/mac=vm-001/ip=rogue,icmp/mac=host,icmp/mac=lan vm-002
+rogue lldp/mac=vm-001,lldp/mac=vm-002,eapol/mac=vm-002,udp/to=to-bridge host
 END
 sleep 2.5 # resyncs go by
 end_of rogue
@@ -159,8 +161,25 @@ end_of pings
 nothing_arrived "an unknown VM, whoever it says it is: nothing arrives" rogue
 none_lost "an unknown VM plays others" pings
 
-# Without its own VM: neither may it be the one that is not there, once somebody else was it.
 ip -n "$HV" link del vnet4
+ip netns del "$P-rogue"
+sed -i '/^rogue/d' "$T/world"
+
+# The first frames of a port, before anybody can have noticed that it is there.
+vm_up rogue "$ROGUE"
+corner rogue inner "$P-rogue" eth0 192.168.6.99
+for ((i = 0; i < 5; i++)); do
+	ip -n "$HV" link set vnet5 nomaster
+	background "first-$i" stream 5000 <<END
+rogue icmp/mac=vm-001/ip=vm-001,arp-announce/mac=vm-001/ip=vm-001,raw,icmp,discover lan,host
+END
+	ip -n "$HV" link set vnet5 master br0
+	sleep 0.3
+	end_of "first-$i"
+done
+cat "$T"/first-? >"$T/first"
+nothing_arrived "the first frames of a fresh port: nothing arrives" first
+ip -n "$HV" link del vnet5
 ip netns del "$P-rogue"
 sed -i '/^rogue/d' "$T/world"
 
@@ -216,7 +235,7 @@ sed -i '/^vm-001-new/d' "$T/world"
 
 # ---- restarts, foreign hands
 background pings ping "vm-001>$IP2" "vm-002>$BRIDGE" "vm-003>$CLIENT" "lan>$IP1" "outside>$EIP1"
-background liar stream <<END
+background liar stream 500 <<END
 vm-001 icmp/ip=vm-002,icmp/mac=vm-002/ip=vm-002,arp-reply/ip=host,offer,raw,ping6 lan,host
 vm-004 icmp/mac=vm-001/ip=vm-001,arp/mac=vm-001/ip=vm-001 lan,host
 END

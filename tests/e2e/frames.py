@@ -2,7 +2,7 @@
 """Frames of every kind, sent raw from any corner of the stage, and where they come out.
 
     frames.py table WORLD LABEL <ROWS      a point for each row, then `done`
-    frames.py stream WORLD <ROWS           sends the rows over and over until SIGTERM, then prints
+    frames.py stream WORLD PER-SECOND <ROWS  sends the rows over and over until SIGTERM, then prints
                                            how many were sent and which of them arrived where
     frames.py ping WORLD CALLER>ADDRESS…   ten pings a second each until SIGTERM, then prints for
                                            each how many were sent and how many are lost
@@ -39,7 +39,9 @@ PATIENCE = 3.0  # for what is to come
 BROADCAST = b"\xff" * 6
 MARK = os.urandom(4)  # begins the token of each frame of this process
 OUTGOING = 4  # PACKET_OUTGOING
-ETH_ALL, ETH_LLDP = 3, 0x88cc
+ETH_ALL = 3
+# what the host may take from a port, past the bridge: IPv4, ARP, IPv6, LLDP, 802.1X, LACP
+ETH_OF_PORTS = (0x0800, 0x0806, 0x86dd, 0x88cc, 0x888e, 0x8809)
 stopped = False
 
 
@@ -72,8 +74,8 @@ class World:
 
     def open(self, corner, protocol=0):
         enter(corner.namespace)
-        # frames of one kind only: of all interfaces, once the bridge has left them alone
-        of_kind = socket.htons(protocol) if protocol == ETH_LLDP else 0
+        # of one kind: those of all interfaces, once no bridge has taken them
+        of_kind = socket.htons(protocol) if protocol in ETH_OF_PORTS else 0
         made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, of_kind)
         made.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
         if not of_kind:
@@ -225,8 +227,9 @@ KINDS = {
     "llc": lambda p: ethernet(p, 46, (b"\xaa\xaa\x03\0\0\0\x88\xb5" + p.token).ljust(46, b"\0")),
     "bpdu": lambda p: ethernet(p, 46, (b"\x42\x42\x03" + bytes(35) + p.token).ljust(46, b"\0"),
                                bytes.fromhex("0180c2000000")),
-    "lldp": lambda p: ethernet(p, ETH_LLDP, p.token.ljust(46, b"\0"),
-                               bytes.fromhex("0180c200000e")),
+    "lldp": lambda p: ethernet(p, 0x88cc, p.token.ljust(46, b"\0"), bytes.fromhex("0180c200000e")),
+    "eapol": lambda p: ethernet(p, 0x888e, p.token.ljust(46, b"\0"), bytes.fromhex("0180c2000003")),
+    "lacp": lambda p: ethernet(p, 0x8809, p.token.ljust(46, b"\0"), bytes.fromhex("0180c2000002")),
     "vlan": lambda p: ethernet(p, 0x8100, b"\0\x0a\x08\0" + icmp(p)),
     # identifier 0 is a priority tag: hosts take it as if there were none
     "vlan0": lambda p: ethernet(p, 0x8100, b"\xe0\0\x08\0" + icmp(p)),
@@ -297,8 +300,8 @@ class Watch:
                           if (c.namespace, c.interface) == (namespace, interface))
             self.add(name, world.open(corner, ETH_ALL))
             if name == "host":
-                # handed up at the port itself, not by way of the bridge
-                self.add(name, world.open(corner, ETH_LLDP))
+                for protocol in ETH_OF_PORTS:
+                    self.add(name, world.open(corner, protocol))
 
     def add(self, name, made):
         self.places[made.fileno()] = name, made
@@ -402,8 +405,8 @@ def table(world, label):
     print("done")
 
 
-def stream(world):
-    """Every 2 ms the next row, each with a token of its own."""
+def stream(world, per_second):
+    """Row after row, each frame with a token of its own."""
     watch = Watch(world)
     frames = combinations()
     sent = 0
@@ -415,7 +418,8 @@ def stream(world):
         if watch.send(probe):
             probe.time = time.monotonic() - start
         sent += 1
-        watch.take(0.002)
+        while (left := start + sent / int(per_second) - time.monotonic()) > 0:
+            watch.take(left)
     watch.settle()
     for probe in watch.probes.values():
         for place in probe.arrived:

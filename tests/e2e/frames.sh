@@ -13,11 +13,18 @@ corner_of_nobody() { echo "$1 $2 - - $3 $4" >>"$T/world"; }
 # corners_of_stage: what every stage has
 corners_of_stage() {
 	: >"$T/world"
+	# or it has that of one of its ports, and so another one each time these come and go
+	ip -n "$HV" link set br0 address 02:00:00:00:22:22
 	corner host inner "$HV" br0 192.168.6.22
 	corner lan inner "$LAN" eth0 192.168.6.200
 	corner outside outer "$OUT" eth0 20.251.48.1
 	corner_of_nobody door outer "$(mac_of "$HV" eth0)" 20.251.48.10
 	corner_of_nobody stranger inner 02:00:00:00:99:99 192.168.6.99
+	# As /to=: addresses that a bridge does not forward. What is sent to them is the host's, as a
+	# frame of the port: its IP takes it too. The first passes no hook of the bridge, and both
+	# teach it where the sender is.
+	corner_of_nobody to-bridge inner 01:80:c2:00:00:0e -
+	corner_of_nobody to-port inner 01:80:c2:00:00:03 -
 }
 
 # frames LABEL <TABLE: a point for each row of frames.py
@@ -33,7 +40,8 @@ quietly() {
 	fi
 }
 
-# background NAME MODE ARGUMENT…: frames.py goes on in that mode; its output is $T/NAME
+# background NAME MODE ARGUMENT…: frames.py goes on in that mode; its output is $T/NAME. A stream has
+# its rows on standard input.
 declare -A background=()
 background() {
 	local name=$1 mode=$2
