@@ -169,11 +169,12 @@ sed -i '/^rogue/d' "$T/world"
 vm_up rogue "$ROGUE"
 corner rogue inner "$P-rogue" eth0 192.168.6.99
 for ((i = 0; i < 5; i++)); do
+	ip -n "$HV" link set vnet5 down
 	ip -n "$HV" link set vnet5 nomaster
 	background "first-$i" stream 5000 <<END
 rogue icmp/mac=vm-001/ip=vm-001,arp-announce/mac=vm-001/ip=vm-001,raw,icmp,discover lan,host
 END
-	ip -n "$HV" link set vnet5 master br0
+	ip -n "$HV" link set vnet5 master br0 up
 	sleep 0.3
 	end_of "first-$i"
 done
