@@ -38,6 +38,7 @@
 #define TARGET_HEADER XT_ALIGN(sizeof(struct xt_entry_target))
 #define OLD_RANGE_LEN XT_ALIGN(sizeof(struct nf_nat_ipv4_multi_range_compat))
 #define NEW_RANGE_LEN XT_ALIGN(sizeof(struct nf_nat_range2))
+#define JUMP_LEN      XT_ALIGN(sizeof(struct xt_standard_target))
 #define ENTRY_MAX     (HEADER_LEN + CONNTRACK_LEN + TCP_LEN + TARGET_HEADER + NEW_RANGE_LEN)
 
 struct iptables {
@@ -151,6 +152,14 @@ static void write_header(const struct rule *rule, struct ipt_entry *header)
 		memset(header->ip.outiface_mask, 0xff, strlen(rule->out) + 1);
 }
 
+static size_t write_jump_target(const char *chain, struct xt_entry_target *target)
+{
+	target->u.user.target_size = JUMP_LEN;
+	/* libiptc knows the chain by this name, and puts its place there */
+	strcpy(target->u.user.name, chain);
+	return JUMP_LEN;
+}
+
 static void write_entry(const struct iptables *iptables, const struct rule *rule, union entry *ret)
 {
 	size_t offset = HEADER_LEN;
@@ -162,7 +171,8 @@ static void write_entry(const struct iptables *iptables, const struct rule *rule
 	if (rule->only_dnatted)
 		offset += write_conntrack_match(match_at(ret, offset));
 	ret->header.target_offset = (uint16_t)offset;
-	offset += write_target(iptables, rule, target_of(&ret->header));
+	offset += rule->action == RULE_JUMP ? write_jump_target(rule->jump, target_of(&ret->header))
+					    : write_target(iptables, rule, target_of(&ret->header));
 	ret->header.next_offset = (uint16_t)offset;
 }
 
@@ -254,6 +264,27 @@ static bool matches_equal(const struct ipt_entry *a, const struct ipt_entry *b)
 	return true;
 }
 
+/* What becomes of a packet, if it is something that we would write. */
+static bool read_action(const struct iptables *iptables, const struct ipt_entry *entry,
+	struct rule *rule)
+{
+	const struct xt_entry_target *target = target_of(entry);
+	const char *name = iptc_get_target(entry, iptables->handle);
+
+	if (name && !strncmp(name, CHAIN_PREFIX, strlen(CHAIN_PREFIX))) {
+		rule->action = RULE_JUMP;
+		snprintf(rule->jump, sizeof(rule->jump), "%s", name);
+		return true;
+	}
+	if (!strcmp(target->u.user.name, "DNAT"))
+		rule->action = RULE_DNAT;
+	else if (!strcmp(target->u.user.name, "SNAT"))
+		rule->action = RULE_SNAT;
+	else
+		return false;
+	return read_to(target, rule);
+}
+
 /*
  * Reads what a rule of ours would say, then writes that rule and compares: whatever an entry has
  * that we would not write makes it another's.
@@ -265,13 +296,7 @@ static struct rule read_entry(const struct iptables *iptables, const struct ipt_
 	struct rule rule = { .protocol = (uint8_t)entry->ip.proto };
 	union entry ours;
 
-	if (!strcmp(target->u.user.name, "DNAT"))
-		rule.action = RULE_DNAT;
-	else if (!strcmp(target->u.user.name, "SNAT"))
-		rule.action = RULE_SNAT;
-	else
-		return other;
-	if (!read_to(target, &rule) ||
+	if (!read_action(iptables, entry, &rule) ||
 		!mask_to_len(ntohl(entry->ip.smsk.s_addr), &rule.source.len) ||
 		!mask_to_len(ntohl(entry->ip.dmsk.s_addr), &rule.destination.len))
 		return other;
@@ -284,22 +309,10 @@ static struct rule read_entry(const struct iptables *iptables, const struct ipt_
 	if (ours.header.next_offset != entry->next_offset ||
 		ours.header.target_offset != entry->target_offset ||
 		memcmp(&ours.header.ip, &entry->ip, sizeof(entry->ip)) ||
-		!extension_equal(target_of(&ours.header), target) ||
+		(rule.action != RULE_JUMP && !extension_equal(target_of(&ours.header), target)) ||
 		!matches_equal(&ours.header, entry))
 		return other;
 	return rule;
-}
-
-static void write_jump(const char *chain, union entry *ret)
-{
-	struct xt_standard_target *target;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->header.target_offset = HEADER_LEN;
-	ret->header.next_offset = HEADER_LEN + XT_ALIGN(sizeof(*target));
-	target = (struct xt_standard_target *)(void *)(ret->bytes + HEADER_LEN);
-	target->target.u.user.target_size = XT_ALIGN(sizeof(*target));
-	strcpy(target->target.u.user.name, chain);
 }
 
 /* A jump without any condition: only such a one brings all packets. */
@@ -499,6 +512,7 @@ static int apply_edit(struct iptables *iptables, const struct edit *edit)
 {
 	struct xtc_handle *handle = iptables->handle;
 	union entry entry;
+	struct rule jump;
 	int number;
 
 	switch (edit->kind) {
@@ -511,7 +525,9 @@ static int apply_edit(struct iptables *iptables, const struct edit *edit)
 		return iptc_insert_entry(edit->chain, &entry.header, (unsigned)edit->position,
 			handle);
 	case EDIT_JUMP_NEW:
-		write_jump(edit->chain, &entry);
+		jump = (struct rule){ .action = RULE_JUMP };
+		snprintf(jump.jump, sizeof(jump.jump), "%s", edit->chain);
+		write_entry(iptables, &jump, &entry);
 		return iptc_insert_entry(edit->builtin, &entry.header, 0, handle);
 	case EDIT_JUMP_DELETE:
 		number = last_jump(iptables, edit->builtin, edit->chain);

@@ -6,18 +6,57 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The rules say that the VM's own connections leave with the address. */
-static bool is_source(const struct chain *postrouting, const char *outer, uint32_t inner,
-	uint32_t address)
-{
-	for (size_t i = 0; postrouting && i < postrouting->count; i++) {
-		const struct rule *rule = &postrouting->rules[i];
+#include "common/memory.h"
 
-		if (rule->action == RULE_SNAT && !rule->only_dnatted && !strcmp(rule->out, outer) &&
-			rule->source.addr == inner && rule->to == address)
-			return true;
+/* Whose connections leave with which address, as the rules say; sorted. */
+struct source_list {
+	uint64_t *pairs; /* inner address, public address */
+	size_t count;
+};
+
+static uint64_t pair(uint32_t inner, uint32_t address)
+{
+	return (uint64_t)inner << 32 | address;
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+	uint64_t pa = *(const uint64_t *)a, pb = *(const uint64_t *)b;
+
+	return pa < pb ? -1 : pa > pb;
+}
+
+static struct source_list collect_sources(const struct ruleset *have, const char *outer)
+{
+	struct source_list sources = { 0 };
+	size_t cap = 0;
+
+	for (size_t c = 0; c < have->count; c++) {
+		for (size_t i = 0; i < have->chains[c].count; i++) {
+			const struct rule *rule = &have->chains[c].rules[i];
+
+			if (rule->action != RULE_SNAT || rule->only_dnatted ||
+				rule->source.len != 32 || strcmp(rule->out, outer) != 0)
+				continue;
+			if (sources.count == cap) {
+				cap = cap ? cap * 2 : 64;
+				sources.pairs = xrealloc(sources.pairs, cap,
+					sizeof(*sources.pairs));
+			}
+			sources.pairs[sources.count++] = pair(rule->source.addr, rule->to);
+		}
 	}
-	return false;
+	if (sources.count)
+		qsort(sources.pairs, sources.count, sizeof(*sources.pairs), compare_pairs);
+	return sources;
+}
+
+static bool is_source(const struct source_list *sources, const struct rule *dnat)
+{
+	uint64_t key = pair(dnat->to, dnat->destination.addr);
+
+	return sources->count &&
+		bsearch(&key, sources->pairs, sources->count, sizeof(key), compare_pairs);
 }
 
 static bool add_binding(const struct rule *rule, const struct vm *vm, const struct config *config,
@@ -50,30 +89,39 @@ static bool add_forward(const struct rule *rule, const struct vm *vm, bool sourc
 	return added;
 }
 
+/* The rule's own binding or forward, if it is the source of its VM or not, as asked. */
+static bool add(const struct rule *rule, const struct source_list *sources, bool wanted,
+	const struct config *config, const struct plan *plan, time_t now,
+	struct binding_table *table)
+{
+	const struct vm *vm = plan_by_ip(plan, rule->to);
+
+	if (rule->action != RULE_DNAT || rule->destination.len != 32 || !vm ||
+		is_source(sources, rule) != wanted)
+		return false;
+	return rule->protocol ? add_forward(rule, vm, wanted, config, plan, now, table)
+			      : add_binding(rule, vm, config, plan, now, table);
+}
+
 size_t rebuild_bindings(const struct ruleset *have, const struct config *config,
 	const struct plan *plan, time_t now, struct binding_table *table)
 {
-	const struct chain *prerouting = ruleset_find_chain(have, CHAIN_PREFIX "PREROUTING");
-	const struct chain *postrouting = ruleset_find_chain(have, CHAIN_PREFIX "POSTROUTING");
+	struct source_list sources = collect_sources(have, config->outer.interface);
 	size_t count = 0;
 
 	/* the order of binding makes the source: those that are one come first */
-	for (int pass = 0; pass < 2; pass++) {
-		for (size_t i = 0; prerouting && i < prerouting->count; i++) {
-			const struct rule *rule = &prerouting->rules[i];
-			const struct vm *vm = plan_by_ip(plan, rule->to);
-			bool source;
+	for (int wanted = 1; wanted >= 0; wanted--) {
+		for (size_t c = 0; c < have->count; c++) {
+			const struct chain *chain = &have->chains[c];
 
-			if (rule->action != RULE_DNAT || rule->destination.len != 32 || !vm)
+			/* it says the same again */
+			if (!strcmp(chain->name, CHAIN_PREFIX "OUTPUT"))
 				continue;
-			source = is_source(postrouting, config->outer.interface, rule->to,
-				rule->destination.addr);
-			if (source != (pass == 0))
-				continue;
-			count += rule->protocol
-				? add_forward(rule, vm, source, config, plan, now, table)
-				: add_binding(rule, vm, config, plan, now, table);
+			for (size_t i = 0; i < chain->count; i++)
+				count += add(&chain->rules[i], &sources, wanted, config, plan, now,
+					table);
 		}
 	}
+	free(sources.pairs);
 	return count;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ruleset owns the rules that bindings become, and how two sets of rules differ. It must not know
- * how a kernel stores them.
+ * ruleset owns sets of chains and rules, and how two of them differ. It must not know what the
+ * rules are for, nor how a kernel stores them.
  */
 #include "natmgr/ruleset.h"
 
@@ -12,31 +12,59 @@
 
 #include "common/memory.h"
 
-#define PREROUTING  CHAIN_PREFIX "PREROUTING"
-#define OUTPUT      CHAIN_PREFIX "OUTPUT"
-#define POSTROUTING CHAIN_PREFIX "POSTROUTING"
-
 /* --- sets --------------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static uint32_t hash_name(const char *name)
+{
+	uint32_t hash = 2166136261u;
+
+	for (; *name; name++)
+		hash = (hash ^ (uint8_t)*name) * 16777619u;
+	return hash;
+}
+
+/* The slot that holds the chain, or the free one where it would be. */
+static uint32_t *find_slot(const struct ruleset *ruleset, const char *name)
+{
+	uint32_t mask = ruleset->slot_count - 1, i = hash_name(name) & mask;
+
+	while (ruleset->slots[i] && strcmp(ruleset->chains[ruleset->slots[i] - 1].name, name) != 0)
+		i = (i + 1) & mask;
+	return &ruleset->slots[i];
+}
+
+/* At most half of the slots are taken. */
+static void grow(struct ruleset *ruleset)
+{
+	ruleset->slot_count = ruleset->slot_count ? ruleset->slot_count * 2 : 16;
+	free(ruleset->slots);
+	ruleset->slots = xcalloc(ruleset->slot_count, sizeof(*ruleset->slots));
+	for (size_t i = 0; i < ruleset->count; i++)
+		*find_slot(ruleset, ruleset->chains[i].name) = (uint32_t)i + 1;
+	ruleset->chains = xrealloc(ruleset->chains, ruleset->slot_count / 2,
+		sizeof(*ruleset->chains));
+}
 
 struct chain *ruleset_add_chain(struct ruleset *ruleset, const char *name, const char *builtin)
 {
 	struct chain *chain;
 
-	ruleset->chains = xrealloc(ruleset->chains, ruleset->count + 1, sizeof(*ruleset->chains));
-	chain = &ruleset->chains[ruleset->count++];
+	if (ruleset->count == ruleset->slot_count / 2)
+		grow(ruleset);
+	chain = &ruleset->chains[ruleset->count];
 	*chain = (struct chain){ .exists = true };
 	snprintf(chain->name, sizeof(chain->name), "%s", name);
 	snprintf(chain->builtin, sizeof(chain->builtin), "%s", builtin);
+	*find_slot(ruleset, chain->name) = (uint32_t)++ruleset->count;
 	return chain;
 }
 
 struct chain *ruleset_find_chain(const struct ruleset *ruleset, const char *name)
 {
-	for (size_t i = 0; i < ruleset->count; i++) {
-		if (!strcmp(ruleset->chains[i].name, name))
-			return &ruleset->chains[i];
-	}
-	return NULL;
+	uint32_t slot = ruleset->slot_count ? *find_slot(ruleset, name) : 0;
+
+	return slot ? &ruleset->chains[slot - 1] : NULL;
 }
 
 void chain_add_rule(struct chain *chain, const struct rule *rule)
@@ -53,6 +81,7 @@ void ruleset_done(struct ruleset *ruleset)
 	for (size_t i = 0; i < ruleset->count; i++)
 		free(ruleset->chains[i].rules);
 	free(ruleset->chains);
+	free(ruleset->slots);
 	*ruleset = (struct ruleset){ 0 };
 }
 
@@ -64,14 +93,14 @@ bool rule_equal(const struct rule *a, const struct rule *b)
 		a->destination.len == b->destination.len && !strcmp(a->out, b->out) &&
 		a->only_dnatted == b->only_dnatted && a->protocol == b->protocol &&
 		a->first == b->first && a->last == b->last && a->to == b->to &&
-		a->to_port == b->to_port;
+		a->to_port == b->to_port && !strcmp(a->jump, b->jump);
 }
 
 char *rule_format(const struct rule *rule)
 {
 	char source[IP4_PREFIX_STRLEN], destination[IP4_PREFIX_STRLEN], to[IP4_STRLEN];
 	const char *protocol = rule->protocol == IPPROTO_UDP ? "udp" : "tcp";
-	char ports[48] = "", to_port[8] = "";
+	char ports[48] = "", to_port[8] = "", action[64];
 
 	if (rule->action == RULE_OTHER)
 		return xstrdup("(not one of ours)");
@@ -83,134 +112,18 @@ char *rule_format(const struct rule *rule)
 			rule->first, rule->last);
 	if (rule->to_port)
 		snprintf(to_port, sizeof(to_port), ":%u", rule->to_port);
-	return xasprintf("%s%s%s%s%s%s%s%s -j %s %s%s", rule->source.len ? " -s " : "",
+	if (rule->action == RULE_JUMP)
+		snprintf(action, sizeof(action), "%s", rule->jump);
+	else
+		snprintf(action, sizeof(action), "%s %s%s",
+			rule->action == RULE_DNAT ? "DNAT --to-destination" : "SNAT --to-source",
+			ip4_format(rule->to, to), to_port);
+	return xasprintf("%s%s%s%s%s%s%s%s -j %s", rule->source.len ? " -s " : "",
 		rule->source.len ? ip4_prefix_format(&rule->source, source) : "",
 		rule->destination.len ? " -d " : "",
 		rule->destination.len ? ip4_prefix_format(&rule->destination, destination) : "",
 		*rule->out ? " -o " : "", rule->out, ports,
-		rule->only_dnatted ? " -m conntrack --ctstate DNAT" : "",
-		rule->action == RULE_DNAT ? "DNAT --to-destination" : "SNAT --to-source",
-		ip4_format(rule->to, to), to_port);
-}
-
-/* --- what is wanted ----------------------------------------------------------------------- */
-
-static struct ip4_prefix host(uint32_t ip)
-{
-	return (struct ip4_prefix){ .addr = ip, .len = 32 };
-}
-
-/* -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ */
-static struct rule snat(struct ip4_prefix source, const char *out, bool only_dnatted, uint32_t to)
-{
-	struct rule rule = {
-		.source = source, .only_dnatted = only_dnatted, .action = RULE_SNAT, .to = to
-	};
-
-	snprintf(rule.out, sizeof(rule.out), "%s", out);
-	return rule;
-}
-
-/* Whose connections leave with which address. */
-struct source {
-	uint32_t inner, address;
-};
-
-static int compare_sources(const void *a, const void *b)
-{
-	const struct source *sa = a, *sb = b;
-
-	return sa->inner < sb->inner ? -1 : sa->inner > sb->inner;
-}
-
-static struct source *collect_sources(const struct desired *desired, size_t *ret_count)
-{
-	struct source *sources = xcalloc(desired->count + desired->port_count, sizeof(*sources));
-	size_t count = 0;
-
-	for (size_t i = 0; i < desired->count; i++) {
-		if (desired->map[i].is_source)
-			sources[count++] = (struct source){ desired->map[i].inner,
-				desired->map[i].address };
-	}
-	for (size_t i = 0; i < desired->port_count; i++) {
-		if (desired->ports[i].is_source)
-			sources[count++] = (struct source){ desired->ports[i].inner,
-				desired->ports[i].address };
-	}
-	/* in the order of the inner addresses, as they are matched */
-	qsort(sources, count, sizeof(*sources), compare_sources);
-	*ret_count = count;
-	return sources;
-}
-
-static void build_postrouting(struct chain *chain, const struct desired *desired,
-	const struct ruleset_settings *settings)
-{
-	struct ip4_prefix network = { ip4_prefix_network(&settings->inner), settings->inner.len };
-	struct source *sources;
-	struct rule rule;
-	size_t count;
-
-	sources = collect_sources(desired, &count);
-	for (size_t i = 0; i < count; i++) {
-		/* always with -o: with bridge-nf-call-iptables=1 bridged frames pass here as well */
-		rule = snat(host(sources[i].inner), settings->outer, false, sources[i].address);
-		chain_add_rule(chain, &rule);
-		if (!settings->hairpin)
-			continue;
-		/* back in where it came from: the callee must answer to us, not to its neighbour */
-		rule = snat(host(sources[i].inner), settings->bridge, true, sources[i].address);
-		chain_add_rule(chain, &rule);
-	}
-	if (settings->hairpin && desired->count) {
-		/* callers that have no public address of their own */
-		rule = snat(network, settings->bridge, true, settings->inner.addr);
-		chain_add_rule(chain, &rule);
-	}
-	free(sources);
-}
-
-static void build_dnat(struct chain *chain, const struct desired *desired)
-{
-	for (size_t i = 0; i < desired->count; i++) {
-		struct rule rule = { .destination = host(desired->map[i].address),
-			.action = RULE_DNAT,
-			.to = desired->map[i].inner };
-
-		/* of a shared address, only its ports go anywhere */
-		if (desired->map[i].inner)
-			chain_add_rule(chain, &rule);
-	}
-	for (size_t i = 0; i < desired->port_count; i++) {
-		const struct port_mapping *port = &desired->ports[i];
-		struct rule rule = { .destination = host(port->address),
-			.protocol = port->protocol,
-			.first = port->first,
-			.last = port->last,
-			.action = RULE_DNAT,
-			.to = port->inner,
-			.to_port = port->to == port->first ? 0 : port->to };
-
-		chain_add_rule(chain, &rule);
-	}
-}
-
-void ruleset_build(const struct desired *desired, const struct ruleset_settings *settings,
-	struct ruleset *ret_ruleset)
-{
-	*ret_ruleset = (struct ruleset){ 0 };
-	ruleset_add_chain(ret_ruleset, PREROUTING, "PREROUTING")->jumps = 1;
-	build_dnat(ruleset_find_chain(ret_ruleset, PREROUTING), desired);
-	ruleset_add_chain(ret_ruleset, OUTPUT, "OUTPUT")->jumps = 1;
-	build_dnat(ruleset_find_chain(ret_ruleset, OUTPUT), desired);
-	ruleset_add_chain(ret_ruleset, POSTROUTING, "POSTROUTING")->jumps = 1;
-	build_postrouting(ruleset_find_chain(ret_ruleset, POSTROUTING), desired, settings);
-}
-
-void ruleset_empty(struct ruleset *ret_ruleset)
-{
-	*ret_ruleset = (struct ruleset){ 0 };
+		rule->only_dnatted ? " -m conntrack --ctstate DNAT" : "", action);
 }
 
 /* --- differences -------------------------------------------------------------------------- */
@@ -254,7 +167,7 @@ static int compare_rules(const struct rule *a, const struct rule *b)
 	COMPARE(to);
 	COMPARE(to_port);
 #undef COMPARE
-	return strcmp(a->out, b->out);
+	return strcmp(a->out, b->out) ? strcmp(a->out, b->out) : strcmp(a->jump, b->jump);
 }
 
 struct indexed_rule {
@@ -389,12 +302,17 @@ size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, stru
 	static const struct chain nothing;
 	struct edit_list list = { 0 };
 
+	/* before the rules that lead there */
+	for (size_t i = 0; i < want->count; i++) {
+		const struct chain *there = ruleset_find_chain(have, want->chains[i].name);
+
+		if (!there || !there->exists)
+			add_edit(&list, EDIT_CHAIN_NEW, &want->chains[i], 0, NULL);
+	}
 	for (size_t i = 0; i < want->count; i++) {
 		const struct chain *wanted = &want->chains[i];
 		const struct chain *there = ruleset_find_chain(have, wanted->name);
 
-		if (!there || !there->exists)
-			add_edit(&list, EDIT_CHAIN_NEW, wanted, 0, NULL);
 		diff_rules(&list, there ? there : &nothing, wanted);
 		/* when all is in it, packets may come */
 		if (wanted->jumps && (!there || !there->jumps))

@@ -18,6 +18,13 @@
  *                                    -j SNAT --to-source PUBLIC
  *                                    -s NETWORK -o br0 -m conntrack --ctstate DNAT
  *                                    -j SNAT --to-source BRIDGE
+ *
+ * Where there are many, they stand in a tree of chains by address prefix, which PREROUTING and
+ * OUTPUT share, so that a new connection meets a few dozen rules and not thousands:
+ *
+ *                  EIPD-PREROUTING           -d 20.251.48.0/24 -j EIPD-D-20.251.48.0/24
+ *                  EIPD-D-20.251.48.0/24     -d 20.251.48.96/28 -j EIPD-D-20.251.48.96/28
+ *                  EIPD-D-20.251.48.96/28    -d 20.251.48.99/32 -j DNAT ...
  */
 #ifndef EIPD_NATMGR_RULESET_H
 #define EIPD_NATMGR_RULESET_H
@@ -32,6 +39,7 @@
 enum rule_action {
 	RULE_DNAT,
 	RULE_SNAT,
+	RULE_JUMP,  /* to one of our chains */
 	RULE_OTHER, /* in the kernel only: not one that we would write */
 };
 
@@ -45,6 +53,7 @@ struct rule {
 	enum rule_action action;
 	uint32_t to;
 	uint16_t to_port; /* 0: as it is */
+	char jump[CHAIN_NAME_MAX + 1];
 };
 
 struct chain {
@@ -58,8 +67,10 @@ struct chain {
 };
 
 struct ruleset {
-	struct chain *chains; /* in the order of their making */
+	struct chain *chains; /* in the order of their making; they move when one is added */
 	size_t count;
+	uint32_t *slots; /* by name: index of a chain plus one */
+	uint32_t slot_count;
 };
 
 struct ruleset_settings {
