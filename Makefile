@@ -21,8 +21,8 @@ PACKAGES := libpcap libip4tc libnl-3.0 jansson
 # headers of libraries are not ours to warn about
 CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
-ALL_CFLAGS = -std=c11 $(WARNINGS) -MMD -MP $(CFLAGS)
-LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser
+ALL_CFLAGS = -std=c11 $(WARNINGS) -MMD -MP -pthread $(CFLAGS)
+LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser -pthread
 CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 
 # everything but the two doors: the programs, the tests and the fuzz targets link it

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -174,7 +175,6 @@ static void on_signal(void *ctx, int signo)
 		break;
 	case SIGCHLD:
 		dhcpd_child_exited(eipd->dhcpd);
-		planner_child_exited(eipd->planner);
 		break;
 	default:
 		log_info("stopping");
@@ -182,13 +182,13 @@ static void on_signal(void *ctx, int signo)
 	}
 }
 
-static void on_plan(void *ctx, const struct plan *plan,
+static void on_plan(void *ctx, const struct plan *plan, const struct plan_change *change,
 	void (*done)(void *done_ctx, const char *error), void *done_ctx)
 {
 	const struct eipd *eipd = ctx;
 
-	dhcpd_replan(eipd->dhcpd, plan);
-	natmgr_replan(eipd->natmgr, plan, done, done_ctx);
+	dhcpd_replan(eipd->dhcpd, plan, change);
+	natmgr_replan(eipd->natmgr, plan, change, done, done_ctx);
 }
 
 static void describe_vm(void *ctx, const struct vm *vm, json_t *object)
@@ -403,7 +403,8 @@ static int look_at_host(struct eipd *eipd)
 static int load_plan(struct eipd *eipd)
 {
 	struct problems problems = { 0 };
-	int err = planner_new(eipd->config, &eipd->host.inner, &eipd->planner, &problems);
+	int err = planner_new(eipd->loop, eipd->config, &eipd->host.inner, &eipd->planner,
+		&problems);
 
 	if (err) {
 		print_problems(&problems);
@@ -474,6 +475,19 @@ static int catch_signals(struct eipd *eipd)
 	return err ? cannot_run("signals cannot be caught: %s", strerror(-err)) : 0;
 }
 
+/*
+ * What a large plan leaves behind at a reload goes back to the system, and the threads beside the
+ * loop have no heaps of their own.
+ */
+static void keep_memory_small(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_ARENA_MAX, 1);
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+#endif
+}
+
 static int start(struct eipd *eipd, const struct options *options)
 {
 	const struct config *config = eipd->config;
@@ -481,6 +495,7 @@ static int start(struct eipd *eipd, const struct options *options)
 									      : config->daemon.log;
 	int err;
 
+	keep_memory_small();
 	if (make_directories(config) || take_pid_file(eipd, 5))
 		return -1;
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
@@ -501,6 +516,7 @@ static void stop(struct eipd *eipd)
 	char *error = NULL;
 
 	netlink_monitor_stop(&eipd->monitor);
+	planner_stop(eipd->planner);
 	if (eipd->natmgr && eipd->dhcpd && eipd->config->nat.remove_on_exit &&
 		natmgr_remove(eipd->natmgr, &error)) {
 		log_error("nat: not all could be removed: %s", error);

@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,10 +24,12 @@ struct index {
 };
 
 struct plan {
+	atomic_uint owners;
 	struct vm *vms;
 	size_t count, cap;
 	struct index by_mac, by_ip, by_name;
-	char *text; /* holds the names */
+	char *text;  /* while it is parsed: the names point into it */
+	char *names; /* then */
 	char **tags;
 	size_t tag_count;
 };
@@ -400,6 +403,25 @@ static void build_indexes(struct parser *parser)
 	}
 }
 
+/* Of the text only the names are needed, which is a fifth of it. */
+static void keep_names(struct plan *plan)
+{
+	size_t len = 0;
+	char *next;
+
+	for (size_t i = 0; i < plan->count; i++)
+		len += strlen(plan->vms[i].name) + 1;
+	next = plan->names = xrealloc(NULL, len + 1, 1);
+	for (size_t i = 0; i < plan->count; i++) {
+		len = strlen(plan->vms[i].name) + 1;
+		memcpy(next, plan->vms[i].name, len);
+		plan->vms[i].name = next;
+		next += len;
+	}
+	free(plan->text);
+	plan->text = NULL;
+}
+
 int plan_parse(const char *text, size_t len, const char *file, const struct ip4_prefix *inner,
 	struct plan **ret_plan, struct problems *problems)
 {
@@ -408,6 +430,7 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 	size_t problems_before = problems->count;
 	char *p, *end;
 
+	plan->owners = 1;
 	plan->text = xrealloc(NULL, len + 1, 1);
 	memcpy(plan->text, text, len);
 	plan->text[len] = '\0';
@@ -420,25 +443,37 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 		parse_line(&parser, p, line_end);
 		p = line_end + 1;
 	}
+	if (plan->count)
+		plan->vms = xrealloc(plan->vms, plan->count, sizeof(*plan->vms));
 	build_indexes(&parser);
 	if (problems->count != problems_before) {
 		problems_sort(problems, problems_before);
 		plan_free(plan);
 		return -EINVAL;
 	}
+	keep_names(plan);
 	*ret_plan = plan;
 	return 0;
 }
 
+struct plan *plan_share(const struct plan *plan)
+{
+	struct plan *shared = (struct plan *)(uintptr_t)plan;
+
+	atomic_fetch_add(&shared->owners, 1);
+	return shared;
+}
+
 void plan_free(struct plan *plan)
 {
-	if (!plan)
+	if (!plan || atomic_fetch_sub(&plan->owners, 1) > 1)
 		return;
 	free(plan->by_mac.slot);
 	free(plan->by_ip.slot);
 	free(plan->by_name.slot);
 	free(plan->vms);
 	free(plan->text);
+	free(plan->names);
 	for (size_t i = 0; i < plan->tag_count; i++)
 		free(plan->tags[i]);
 	free(plan->tags);
@@ -452,23 +487,37 @@ bool vm_equal(const struct vm *a, const struct vm *b)
 		!strcmp(a->tags ? a->tags : "", b->tags ? b->tags : "");
 }
 
-struct plan_diff plan_compare(const struct plan *before, const struct plan *after)
+void plan_compare(const struct plan *before, const struct plan *after,
+	struct plan_change *ret_change)
 {
-	struct plan_diff diff = { 0 };
+	struct plan_change change = { .before = xcalloc(after->count, sizeof(*change.before)) };
 	size_t kept = 0;
 
 	for (size_t i = 0; i < after->count; i++) {
-		const struct vm *old = plan_by_name(before, after->vms[i].name);
+		const struct vm *vm = &after->vms[i];
+		const struct vm *same_mac = plan_by_mac(before, &vm->mac);
+		/* mostly the same one, which saves a lookup */
+		const struct vm *old = same_mac && !strcasecmp(same_mac->name, vm->name)
+			? same_mac
+			: plan_by_name(before, vm->name);
 
+		if (same_mac)
+			change.before[i] = (uint32_t)plan_index(before, same_mac) + 1;
 		if (!old)
-			diff.added++;
+			change.added++;
 		else
 			kept++;
-		if (old && !vm_equal(old, &after->vms[i]))
-			diff.changed++;
+		if (old && !vm_equal(old, vm))
+			change.changed++;
 	}
-	diff.removed = before->count - kept;
-	return diff;
+	change.removed = before->count - kept;
+	*ret_change = change;
+}
+
+void plan_change_done(struct plan_change *change)
+{
+	free(change->before);
+	change->before = NULL;
 }
 
 /* --- for a new VM ------------------------------------------------------------------------- */

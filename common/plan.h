@@ -38,6 +38,8 @@ struct plan;
  */
 int plan_parse(const char *text, size_t len, const char *file, const struct ip4_prefix *inner,
 	struct plan **ret_plan, struct problems *problems);
+/* Another owner: the plan goes with the last plan_free(). From any thread. */
+struct plan *plan_share(const struct plan *plan);
 void plan_free(struct plan *plan);
 
 /* The VMs in the order of the file; an index is stable as long as the plan lives. */
@@ -50,11 +52,17 @@ const struct vm *plan_by_mac(const struct plan *plan, const struct mac *mac);
 const struct vm *plan_by_ip(const struct plan *plan, uint32_t ip);
 const struct vm *plan_by_name(const struct plan *plan, const char *name);
 
-/* A VM is the same in two plans if it has the same name; changed, if anything else differs. */
-struct plan_diff {
+/* From one plan to the next. */
+struct plan_change {
+	/* a VM is the same if it has the same name; changed, if anything else differs */
 	size_t added, changed, removed;
+	/* by the new plan's index, who had the MAC: the old plan's index plus one; 0: nobody */
+	uint32_t *before;
 };
-struct plan_diff plan_compare(const struct plan *before, const struct plan *after);
+/* The caller calls plan_change_done(). */
+void plan_compare(const struct plan *before, const struct plan *after,
+	struct plan_change *ret_change);
+void plan_change_done(struct plan_change *change);
 bool vm_equal(const struct vm *a, const struct vm *b);
 
 /* The lowest address of the network that no VM has, nor the host; 0: there is none. */

@@ -14,7 +14,7 @@
 #include "common/planstore.h"
 #include "common/statefile.h"
 #include "common/watch.h"
-#include "common/writer.h"
+#include "common/worker.h"
 
 struct planner {
 	const struct config *config;
@@ -23,9 +23,10 @@ struct planner {
 	struct events *events;
 	struct plan *plan;
 	time_t loaded;
-	char *error; /* why the file is not what is in force; NULL: it is */
-	struct writer last_good;
-	TAILQ_HEAD(, reload) reloads; /* the first is being written */
+	char *error;     /* why the file is not what is in force; NULL: it is */
+	char *last_good; /* path */
+	struct worker worker;
+	TAILQ_HEAD(task_list, task) tasks; /* the first is on the worker's thread */
 	struct watch watch;
 };
 
@@ -64,45 +65,69 @@ static char *plan_refusal(const struct planner *planner, size_t count)
 		planner->config->plan.file, count, count == 1 ? "" : "s");
 }
 
-/*
- * A plan on its way into force, or one that is refused, and the client that waits for it (if any).
- * They go in order, one at a time: first a good plan's copy is on disk, then it comes into force,
- * then it is answered, so that what was answered is not lost whatever happens next.
- */
-struct reload {
-	struct planner *planner;
-	struct plan *plan; /* NULL: refused */
-	char *text;
-	struct problems problems;
-	struct plan_diff diff;
-	struct control_request *request;
-	json_t *result; /* what the client is told; NULL: the numbers of the difference */
-	TAILQ_ENTRY(reload) link;
+enum verb {
+	VERB_RELOAD,
+	VERB_LOOK, /* the file was written, perhaps by ourselves: a reload if anything differs */
+	VERB_DRY_RUN,
+	VERB_ADD,
+	VERB_DEL,
 };
 
-static json_t *describe_diff(const struct plan_diff *diff)
+/*
+ * A plan on its way into force, or to be refused, and the client that waits for it (if any). They
+ * go in order, one at a time: the file is read (and edited), and a good plan's copy written, on a
+ * thread; then the plan comes into force; then it is answered, so that what was answered is not
+ * lost whatever happens next.
+ */
+struct task {
+	struct planner *planner;
+	enum verb verb;
+	struct control_request *request; /* NULL: nobody waits */
+	/* to add or to delete */
+	char name[VM_NAME_MAX + 1];
+	struct mac mac;
+	bool has_mac;
+	uint32_t ip; /* 0: to be chosen */
+	/* what came of it */
+	struct plan *plan; /* NULL: refused */
+	struct problems problems;
+	char *error; /* a refusal that is not the file's fault; NULL: the problems say it */
+	int kept;    /* of the copy: 0 or -errno */
+	struct plan_change change;
+	json_t *result; /* what the client is told; NULL: the numbers of the difference */
+	TAILQ_ENTRY(task) link;
+};
+
+static void task_free(struct task *task)
 {
-	return json_pack("{s:I, s:I, s:I}", "added", (json_int_t)diff->added, "changed",
-		(json_int_t)diff->changed, "removed", (json_int_t)diff->removed);
+	json_decref(task->result);
+	plan_change_done(&task->change);
+	problems_done(&task->problems);
+	free(task->error);
+	free(task);
 }
 
-static void reload_done(void *ctx, const char *error)
+static json_t *describe_numbers(const struct plan_change *change)
 {
-	struct reload *reload = ctx;
+	return json_pack("{s:I, s:I, s:I}", "added", (json_int_t)change->added, "changed",
+		(json_int_t)change->changed, "removed", (json_int_t)change->removed);
+}
+
+static void in_force(void *ctx, const char *error)
+{
+	struct task *task = ctx;
 
 	if (error)
 		log_error("plan: in force, but not yet in the kernel: %s", error);
-	if (reload->request && error)
-		control_refuse(reload->request, NULL,
+	if (task->request && error)
+		control_refuse(task->request, NULL,
 			"the new plan is in force for DHCP, but NAT does not "
 			"follow yet: %s; it is tried again every %u s",
-			error, reload->planner->config->nat.resync);
-	else if (reload->request)
-		control_reply(reload->request,
-			reload->result ? json_incref(reload->result)
-				       : describe_diff(&reload->diff));
-	json_decref(reload->result);
-	free(reload);
+			error, task->planner->config->nat.resync);
+	else if (task->request)
+		control_reply(task->request,
+			task->result ? json_incref(task->result) : describe_numbers(&task->change));
+	task_free(task);
 }
 
 static void refuse_plan(struct planner *planner, const struct problems *problems,
@@ -117,88 +142,177 @@ static void refuse_plan(struct planner *planner, const struct problems *problems
 			"%s", planner->error);
 }
 
-static void adopt_plan(struct planner *planner, struct reload *reload)
+static void warn_not_kept(const struct planner *planner, int err)
 {
-	struct plan *old = planner->plan;
-
-	reload->diff = plan_compare(old, reload->plan);
-	free(planner->error);
-	planner->error = NULL;
-	planner->loaded = time(NULL);
-	planner->plan = reload->plan;
-	events_post(planner->events, "reload",
-		json_pack("{s:I, s:I, s:I, s:I}", "vms", (json_int_t)plan_count(reload->plan),
-			"added", (json_int_t)reload->diff.added, "changed",
-			(json_int_t)reload->diff.changed, "removed",
-			(json_int_t)reload->diff.removed));
-	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed",
-		plan_count(reload->plan), reload->diff.added, reload->diff.changed,
-		reload->diff.removed);
-	planner->hooks.adopt(planner->hooks.ctx, reload->plan, reload_done, reload);
-	plan_free(old);
-}
-
-/* Works off what waits, up to the next plan that has to be written first. */
-static void run_reloads(struct planner *planner)
-{
-	struct reload *reload;
-
-	while ((reload = TAILQ_FIRST(&planner->reloads)) && !reload->plan) {
-		TAILQ_REMOVE(&planner->reloads, reload, link);
-		refuse_plan(planner, &reload->problems, reload->request);
-		problems_done(&reload->problems);
-		free(reload);
-	}
-	if (reload) {
-		char *text = reload->text;
-
-		reload->text = NULL;
-		writer_write(&planner->last_good, text, strlen(text));
-	}
-}
-
-static void plan_kept(void *ctx, int err)
-{
-	struct planner *planner = ctx;
-	struct reload *reload = TAILQ_FIRST(&planner->reloads);
-
 	if (err)
 		log_warning("plan: no copy could be kept under %s: %s; if the file is spoiled, the "
 			    "next start will have none to go by",
 			planner->config->daemon.state_dir, strerror(-err));
-	if (!reload)
-		return;
-	TAILQ_REMOVE(&planner->reloads, reload, link);
-	adopt_plan(planner, reload);
-	run_reloads(planner);
 }
 
-/* Takes plan, text, problems and result. */
-static void queue_reload(struct planner *planner, struct plan *plan, char *text,
-	const struct problems *problems, struct control_request *request, json_t *result)
+static void adopt_plan(struct planner *planner, struct task *task)
 {
-	struct reload *reload = xcalloc(1, sizeof(*reload));
-	bool idle = TAILQ_EMPTY(&planner->reloads);
+	const struct plan_change *change = &task->change;
+	struct plan *old = planner->plan;
 
-	*reload = (struct reload){ .planner = planner,
-		.plan = plan,
-		.text = text,
-		.problems = *problems,
-		.request = request,
-		.result = result };
-	TAILQ_INSERT_TAIL(&planner->reloads, reload, link);
-	if (idle)
-		run_reloads(planner);
+	warn_not_kept(planner, task->kept);
+	free(planner->error);
+	planner->error = NULL;
+	planner->loaded = time(NULL);
+	planner->plan = task->plan;
+	events_post(planner->events, "reload",
+		json_pack("{s:I, s:I, s:I, s:I}", "vms", (json_int_t)plan_count(task->plan),
+			"added", (json_int_t)change->added, "changed", (json_int_t)change->changed,
+			"removed", (json_int_t)change->removed));
+	log_info("plan: %zu VMs in force: %zu added, %zu changed, %zu removed",
+		plan_count(task->plan), change->added, change->changed, change->removed);
+	planner->hooks.adopt(planner->hooks.ctx, task->plan, change, in_force, task);
+	plan_free(old);
+}
+
+/* --- tasks -------------------------------------------------------------------------------- */
+
+/* On the worker's thread: nothing here looks at what the loop may change meanwhile. */
+static void work(void *ctx)
+{
+	struct task *task = ctx;
+	struct planner *planner = task->planner;
+	const struct config *config = planner->config;
+	char *text = NULL;
+
+	switch (task->verb) {
+	case VERB_RELOAD:
+	case VERB_LOOK:
+	case VERB_DRY_RUN:
+		(void)planstore_load(config, &planner->inner, &task->plan, &text, &task->problems);
+		break;
+	case VERB_ADD:
+		(void)planstore_add_vm(config, &planner->inner, task->name,
+			task->has_mac ? &task->mac : NULL, task->ip, &task->plan, &text,
+			&task->problems, &task->error);
+		break;
+	case VERB_DEL:
+		(void)planstore_del_vm(config, &planner->inner, task->name, &task->plan, &text,
+			&task->problems, &task->error);
+		break;
+	}
+	/* the plan in force changes only when this is over */
+	if (task->plan)
+		plan_compare(planner->plan, task->plan, &task->change);
+	if (task->plan && task->verb != VERB_DRY_RUN)
+		task->kept = statefile_update(planner->last_good, text, strlen(text));
+	free(text);
+}
+
+static void refuse_edit(struct task *task)
+{
+	struct problems *problems = &task->problems;
+	char *error = task->error;
+
+	if (!error)
+		error = xasprintf("%s; nothing was changed", problems->list[0].text);
+	control_refuse(task->request,
+		problems->count ? json_pack("{s:o}", "problems", describe_problems(problems))
+				: NULL,
+		"%s", error);
+	if (error != task->error)
+		free(error);
+}
+
+static json_t *describe_differences(const struct planner *planner, const struct plan *plan);
+
+static void answer_dry_run(struct task *task)
+{
+	const struct planner *planner = task->planner;
+	json_t *result;
+
+	if (!task->plan) {
+		task->error = plan_refusal(planner, task->problems.count);
+		refuse_edit(task);
+		return;
+	}
+	result = describe_numbers(&task->change);
+	json_object_set_new(result, "vms", describe_differences(planner, task->plan));
+	control_reply(task->request, result);
+	plan_free(task->plan);
+}
+
+static json_t *describe_edited(const struct task *task)
+{
+	const struct vm *vm = plan_by_name(task->plan, task->name);
+	char mac[MAC_STRLEN], ip[IP4_STRLEN];
+
+	if (!vm)
+		return json_pack("{s:s}", "name", task->name);
+	return json_pack("{s:s, s:s, s:s}", "name", vm->name, "mac", mac_format(&vm->mac, mac),
+		"ip", ip4_format(vm->ip, ip));
+}
+
+static bool is_no_change(const struct task *task)
+{
+	const struct plan_change *change = &task->change;
+
+	return task->verb == VERB_LOOK && !task->planner->error && !change->added &&
+		!change->changed && !change->removed;
+}
+
+static void run_tasks(struct planner *planner);
+
+static void worked(void *ctx)
+{
+	struct task *task = ctx;
+	struct planner *planner = task->planner;
+	bool is_edit = task->verb == VERB_ADD || task->verb == VERB_DEL;
+
+	TAILQ_REMOVE(&planner->tasks, task, link);
+	if (task->verb == VERB_DRY_RUN) {
+		answer_dry_run(task);
+		task_free(task);
+	} else if (!task->plan) {
+		if (is_edit)
+			refuse_edit(task);
+		else
+			refuse_plan(planner, &task->problems, task->request);
+		task_free(task);
+	} else if (is_no_change(task)) {
+		plan_free(task->plan);
+		task_free(task);
+	} else {
+		if (is_edit)
+			task->result = describe_edited(task);
+		adopt_plan(planner, task);
+	}
+	run_tasks(planner);
+}
+
+static void run_tasks(struct planner *planner)
+{
+	struct task *task = TAILQ_FIRST(&planner->tasks);
+
+	if (task && !worker_is_busy(&planner->worker))
+		worker_start(&planner->worker, work, worked, task);
+}
+
+static struct task *new_task(struct planner *planner, enum verb verb,
+	struct control_request *request)
+{
+	struct task *task = xcalloc(1, sizeof(*task));
+
+	task->planner = planner;
+	task->verb = verb;
+	task->request = request;
+	return task;
+}
+
+static void add_task(struct planner *planner, struct task *task)
+{
+	TAILQ_INSERT_TAIL(&planner->tasks, task, link);
+	run_tasks(planner);
 }
 
 void planner_reload(struct planner *planner, struct control_request *request)
 {
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
-	char *text = NULL;
-
-	(void)planstore_load(planner->config, &planner->inner, &plan, &text, &problems);
-	queue_reload(planner, plan, text, &problems, request, NULL);
+	add_task(planner, new_task(planner, VERB_RELOAD, request));
 }
 
 /* --- commands ----------------------------------------------------------------------------- */
@@ -238,47 +352,14 @@ static json_t *describe_differences(const struct planner *planner, const struct 
 	return list;
 }
 
-static void refuse_text(const struct problems *problems, struct control_request *request,
-	const char *error)
-{
-	control_refuse(request,
-		problems->count ? json_pack("{s:o}", "problems", describe_problems(problems))
-				: NULL,
-		"%s", error);
-}
-
-static void dry_run(const struct planner *planner, struct control_request *request)
-{
-	struct problems problems = { 0 };
-	struct plan_diff diff;
-	struct plan *plan;
-	json_t *result;
-	char *error;
-
-	if (planstore_load(planner->config, &planner->inner, &plan, NULL, &problems)) {
-		error = plan_refusal(planner, problems.count);
-		refuse_text(&problems, request, error);
-		free(error);
-	} else {
-		diff = plan_compare(planner->plan, plan);
-		result = describe_diff(&diff);
-		json_object_set_new(result, "vms", describe_differences(planner, plan));
-		control_reply(request, result);
-		plan_free(plan);
-	}
-	problems_done(&problems);
-}
-
 static void command_reload(void *ctx, struct control_request *request, unsigned argc,
 	const char *const *argv)
 {
 	if (argc && strcmp(argv[0], "--dry-run"))
 		control_refuse(request, NULL, "%s: unexpected; usage: eipctl reload [--dry-run]",
 			argv[0]);
-	else if (argc)
-		dry_run(ctx, request);
 	else
-		planner_reload(ctx, request);
+		add_task(ctx, new_task(ctx, argc ? VERB_DRY_RUN : VERB_RELOAD, request));
 }
 
 static json_t *describe_vm(const struct planner *planner, const struct vm *vm)
@@ -322,47 +403,20 @@ static void command_vm_show(void *ctx, struct control_request *request, unsigned
 			"%s: no such VM in the plan; eipctl vm list shows them", argv[0]);
 }
 
-/* The plan file was edited for a client; `err` and what else came of it. */
-static void end_edit(struct planner *planner, struct control_request *request, const char *name,
-	int err, struct plan *plan, char *text, const struct problems *problems, char *error)
-{
-	const struct vm *vm;
-	char mac[MAC_STRLEN], ip[IP4_STRLEN];
-	json_t *result;
-
-	if (err) {
-		if (!error)
-			error = xasprintf("%s; nothing was changed", problems->list[0].text);
-		refuse_text(problems, request, error);
-		free(error);
-		return;
-	}
-	vm = plan_by_name(plan, name);
-	if (vm)
-		result = json_pack("{s:s, s:s, s:s}", "name", vm->name, "mac",
-			mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip));
-	else
-		result = json_pack("{s:s}", "name", name);
-	queue_reload(planner, plan, text, &(struct problems){ 0 }, request, result);
-}
-
 static void command_vm_add(void *ctx, struct control_request *request, unsigned argc,
 	const char *const *argv)
 {
-	struct planner *planner = ctx;
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
-	struct mac mac, *wanted_mac = NULL;
-	char *text = NULL, *error = NULL;
+	struct task *task;
+	struct mac mac = { 0 };
+	bool has_mac = false;
 	uint32_t ip = 0;
-	int err;
 
 	for (unsigned i = 1; i < argc; i += 2) {
 		const char *value = i + 1 < argc ? argv[i + 1] : "";
 
 		/* each once */
-		if (!strcmp(argv[i], "--mac") && !wanted_mac && !mac_parse(value, &mac)) {
-			wanted_mac = &mac;
+		if (!strcmp(argv[i], "--mac") && !has_mac && !mac_parse(value, &mac)) {
+			has_mac = true;
 		} else if (strcmp(argv[i], "--ip") || ip || ip4_parse(value, &ip) || !ip) {
 			control_refuse(request, NULL,
 				"%s %s: not understood; usage: eipctl vm add NAME [--mac MAC] "
@@ -378,25 +432,24 @@ static void command_vm_add(void *ctx, struct control_request *request, unsigned 
 			argv[0]);
 		return;
 	}
-	err = planstore_add_vm(planner->config, &planner->inner, argv[0], wanted_mac, ip, &plan,
-		&text, &problems, &error);
-	end_edit(planner, request, argv[0], err, plan, text, &problems, error);
-	problems_done(&problems);
+	task = new_task(ctx, VERB_ADD, request);
+	snprintf(task->name, sizeof(task->name), "%s", argv[0]);
+	task->mac = mac;
+	task->has_mac = has_mac;
+	task->ip = ip;
+	add_task(ctx, task);
 }
 
 static void command_vm_del(void *ctx, struct control_request *request, unsigned argc,
 	const char *const *argv)
 {
-	struct planner *planner = ctx;
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
-	char *text = NULL, *error = NULL;
-	int err = planstore_del_vm(planner->config, &planner->inner, argv[0], &plan, &text,
-		&problems, &error);
+	struct task *task = new_task(ctx, VERB_DEL, request);
 
 	(void)argc;
-	end_edit(planner, request, argv[0], err, plan, text, &problems, error);
-	problems_done(&problems);
+	/* what does not fit is no VM's name, nor is what is left of it */
+	snprintf(task->name, sizeof(task->name), "%s",
+		strlen(argv[0]) <= VM_NAME_MAX ? argv[0] : "");
+	add_task(ctx, task);
 }
 
 static const struct control_command commands[] = {
@@ -409,7 +462,7 @@ static const struct control_command commands[] = {
 
 /* --- life --------------------------------------------------------------------------------- */
 
-int planner_new(const struct config *config, const struct ip4_prefix *inner,
+int planner_new(struct loop *loop, const struct config *config, const struct ip4_prefix *inner,
 	struct planner **ret_planner, struct problems *problems)
 {
 	struct planner *planner = xcalloc(1, sizeof(*planner));
@@ -420,12 +473,13 @@ int planner_new(const struct config *config, const struct ip4_prefix *inner,
 	planner->config = config;
 	planner->inner = *inner;
 	planner->loaded = time(NULL);
-	TAILQ_INIT(&planner->reloads);
-	writer_init(&planner->last_good, planstore_last_good_path(config), plan_kept, planner);
+	TAILQ_INIT(&planner->tasks);
+	worker_init(&planner->worker, loop);
+	planner->last_good = planstore_last_good_path(config);
 	err = planstore_load(config, inner, &planner->plan, &text, problems);
 	if (!err) {
 		/* nobody waits for us yet */
-		plan_kept(planner, statefile_update(planner->last_good.path, text, strlen(text)));
+		warn_not_kept(planner, statefile_update(planner->last_good, text, strlen(text)));
 		free(text);
 		*ret_planner = planner;
 		return 0;
@@ -441,54 +495,47 @@ int planner_new(const struct config *config, const struct ip4_prefix *inner,
 		xasprintf("the plan %s is refused (%zu problem%s); serving the last good one "
 			  "from %s",
 			config->plan.file, problems->count, problems->count == 1 ? "" : "s",
-			planner->last_good.path);
+			planner->last_good);
 	log_error("plan: %s", planner->error);
 	*ret_planner = planner;
 	return 0;
 }
 
-void planner_free(struct planner *planner)
+void planner_stop(struct planner *planner)
 {
-	struct reload *reload;
+	struct task *task;
 
 	if (!planner)
 		return;
-	while ((reload = TAILQ_FIRST(&planner->reloads))) {
-		TAILQ_REMOVE(&planner->reloads, reload, link);
-		if (reload->request)
-			control_refuse(reload->request, NULL,
+	/* what is on the thread is taken into force yet, but none after it */
+	while ((task = TAILQ_LAST(&planner->tasks, task_list)) &&
+		(task != TAILQ_FIRST(&planner->tasks) || !worker_is_busy(&planner->worker))) {
+		TAILQ_REMOVE(&planner->tasks, task, link);
+		if (task->request)
+			control_refuse(task->request, NULL,
 				"eipd is stopping; try again when it runs");
-		plan_free(reload->plan);
-		problems_done(&reload->problems);
-		json_decref(reload->result);
-		free(reload->text);
-		free(reload);
+		task_free(task);
 	}
+	worker_done(&planner->worker);
 	watch_stop(&planner->watch);
+}
+
+void planner_free(struct planner *planner)
+{
+	if (!planner)
+		return;
+	planner_stop(planner);
 	plan_free(planner->plan);
-	writer_done(&planner->last_good);
+	free(planner->last_good);
 	free(planner->error);
 	free(planner);
 }
 
-/* The file was written; perhaps by ourselves, or without a change that matters. */
 static void file_changed(void *ctx)
 {
 	struct planner *planner = ctx;
-	struct problems problems = { 0 };
-	struct plan_diff diff = { 0 };
-	struct plan *plan = NULL;
-	char *text = NULL;
 
-	(void)planstore_load(planner->config, &planner->inner, &plan, &text, &problems);
-	if (plan)
-		diff = plan_compare(planner->plan, plan);
-	if (!plan || planner->error || diff.added || diff.changed || diff.removed) {
-		queue_reload(planner, plan, text, &problems, NULL, NULL);
-	} else {
-		plan_free(plan);
-		free(text);
-	}
+	add_task(planner, new_task(planner, VERB_LOOK, NULL));
 }
 
 void planner_start(struct planner *planner, struct loop *loop, struct control *control,
@@ -505,11 +552,6 @@ void planner_start(struct planner *planner, struct loop *loop, struct control *c
 	if (err)
 		log_warning("plan: %s cannot be watched: %s; eipctl reload takes changes over",
 			planner->config->plan.file, strerror(-err));
-}
-
-void planner_child_exited(struct planner *planner)
-{
-	writer_reap(&planner->last_good);
 }
 
 const struct plan *planner_plan(const struct planner *planner)

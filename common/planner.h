@@ -17,10 +17,10 @@ struct planner;
 
 struct planner_hooks {
 	/*
-	 * The plan comes into force; the one before exists until this returns. `done` is to be
-	 * called, now or later, when everybody follows, or with a reason why not yet.
+	 * The plan comes into force; the one before, and what changed, exist until this returns.
+	 * `done` is to be called, now or later, when everybody follows, or with a reason why not yet.
 	 */
-	void (*adopt)(void *ctx, const struct plan *plan,
+	void (*adopt)(void *ctx, const struct plan *plan, const struct plan_change *change,
 		void (*done)(void *done_ctx, const char *error), void *done_ctx);
 	/* Adds to the object of a VM what else is known of it. */
 	void (*describe)(void *ctx, const struct vm *vm, json_t *object);
@@ -29,18 +29,16 @@ struct planner_hooks {
 
 /*
  * Loads the plan file, or the last good one where that is refused. 0; or -EINVAL where there is
- * neither. In both cases the file's problems are in `problems`. `config` must outlive it. A child
- * may be started: SIGCHLD must be handled already.
+ * neither. In both cases the file's problems are in `problems`. `loop` and `config` must outlive it.
  */
-int planner_new(const struct config *config, const struct ip4_prefix *inner,
+int planner_new(struct loop *loop, const struct config *config, const struct ip4_prefix *inner,
 	struct planner **ret_planner, struct problems *problems);
+/* What is under way comes into force yet, what waits is refused; nothing is begun any more. */
+void planner_stop(struct planner *planner);
 void planner_free(struct planner *planner);
 /* From now on the plan may change, also by itself where [plan] watch says so. All must outlive the planner's use of them. */
 void planner_start(struct planner *planner, struct loop *loop, struct control *control,
 	struct events *events, const struct planner_hooks *hooks);
-/* At SIGCHLD. */
-void planner_child_exited(struct planner *planner);
-
 /* Reads the file again; `request` may be NULL. */
 void planner_reload(struct planner *planner, struct control_request *request);
 

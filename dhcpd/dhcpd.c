@@ -14,7 +14,7 @@
 #include "common/memory.h"
 #include "common/netlink.h"
 #include "common/statefile.h"
-#include "common/writer.h"
+#include "common/worker.h"
 #include "dhcpd/callback.h"
 #include "dhcpd/exchange.h"
 #include "dhcpd/lease.h"
@@ -34,7 +34,7 @@
 
 /* How many events of a VM were logged in the minute that began at `since`. */
 struct telling {
-	uint64_t since;
+	uint32_t since; /* seconds */
 	unsigned count;
 };
 
@@ -52,8 +52,11 @@ struct dhcpd {
 	uint64_t started;
 	struct telling *tellings; /* by the plan's index */
 	struct nl_sock *route;    /* NULL: none could be had */
-	struct writer lease_file;
-	int lease_error; /* of the last write, so that it is reported once */
+	char *lease_path;
+	struct worker lease_writer;
+	struct lease_snapshot snapshot; /* being written */
+	int lease_result;               /* of the write that ended */
+	int lease_error;                /* of the last write, so that it is reported once */
 	struct loop_timer sweep, lease_write, oplog_flush, drain;
 	const struct dhcp_message *request; /* the one being served; for the callback */
 	struct dhcp_exchange exchange;
@@ -81,16 +84,29 @@ static void forget_neighbour(const struct dhcpd *dhcpd, const struct vm *vm)
 		(void)netlink_neighbour_del(dhcpd->route, bridge.index, vm->ip);
 }
 
-static void leases_written(void *ctx, int err)
+static void leases_written(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
+	int err = dhcpd->lease_result;
 
 	if (err && err != dhcpd->lease_error)
 		log_warning("dhcp: %s cannot be written: %s; DHCP goes on without it",
-			dhcpd->lease_file.path, strerror(-err));
+			dhcpd->lease_path, strerror(-err));
 	else if (!err && dhcpd->lease_error)
-		log_info("dhcp: %s is written again", dhcpd->lease_file.path);
+		log_info("dhcp: %s is written again", dhcpd->lease_path);
 	dhcpd->lease_error = err;
+}
+
+/* On the writer's thread. */
+static void write_snapshot(void *ctx)
+{
+	struct dhcpd *dhcpd = ctx;
+	size_t len;
+	char *text = lease_format(&dhcpd->snapshot, &len);
+
+	dhcpd->lease_result = statefile_write(dhcpd->lease_path, text, len);
+	free(text);
+	lease_snapshot_done(&dhcpd->snapshot);
 }
 
 /*
@@ -109,12 +125,17 @@ static void write_leases(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
 	int64_t wall = wall_ms();
-	size_t len;
-	/* both at the beginning of the wall clock's second */
-	char *text = lease_write(dhcpd->leases, loop_now() - (uint64_t)(wall % 1000),
-		(time_t)(wall / 1000), &len);
 
-	writer_write(&dhcpd->lease_file, text, len);
+	/* a slow disk: the next change, or the next time, finds it ready */
+	if (worker_is_busy(&dhcpd->lease_writer)) {
+		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases,
+			dhcpd);
+		return;
+	}
+	/* both at the beginning of the wall clock's second */
+	lease_snapshot(dhcpd->leases, loop_now() - (uint64_t)(wall % 1000), (time_t)(wall / 1000),
+		&dhcpd->snapshot);
+	worker_start(&dhcpd->lease_writer, write_snapshot, leases_written, dhcpd);
 }
 
 static void flush_oplog(void *ctx)
@@ -152,14 +173,14 @@ static void sweep_leases(void *ctx)
 static bool may_tell(struct dhcpd *dhcpd, const struct vm *vm)
 {
 	const struct vm *planned = plan_by_mac(dhcpd->server.plan, &vm->mac);
-	uint64_t now = loop_now();
+	uint32_t now = (uint32_t)(loop_now() / 1000);
 	struct telling *telling;
 
 	/* a VM that left is told of once; while the leases are read, there is no plan to serve yet */
 	if (!planned || !dhcpd->tellings)
 		return true;
 	telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, planned)];
-	if (now - telling->since >= 60000) {
+	if (now - telling->since >= 60) {
 		if (telling->count > TELLINGS_PER_MINUTE)
 			log_warning("dhcp: %s: %u more lease events were left out", planned->name,
 				telling->count - TELLINGS_PER_MINUTE);
@@ -206,20 +227,20 @@ static void read_leases(struct dhcpd *dhcpd)
 {
 	char *text;
 	size_t len;
-	int err = statefile_read(dhcpd->lease_file.path, LEASE_FILE_MAX, &text, &len);
+	int err = statefile_read(dhcpd->lease_path, LEASE_FILE_MAX, &text, &len);
 	unsigned bad;
 
 	if (err) {
 		if (err != -ENOENT)
 			log_warning("dhcp: %s cannot be read: %s; starting without known leases",
-				dhcpd->lease_file.path, strerror(-err));
+				dhcpd->lease_path, strerror(-err));
 		return;
 	}
 	bad = lease_read(dhcpd->leases, text, loop_now(), time(NULL));
 	free(text);
 	if (bad)
 		log_warning("dhcp: %s: %u lines were not understood and are passed over",
-			dhcpd->lease_file.path, bad);
+			dhcpd->lease_path, bad);
 	after_change(dhcpd);
 }
 
@@ -506,8 +527,8 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 		.client_id_echo = config->dhcp.client_id_echo,
 		.verify_source = config->dhcp.verify_source };
 	(void)netlink_open(NETLINK_ROUTE, &dhcpd->route);
-	writer_init(&dhcpd->lease_file, xasprintf("%s/leases", config->daemon.state_dir),
-		leases_written, dhcpd);
+	worker_init(&dhcpd->lease_writer, setup->loop);
+	dhcpd->lease_path = xasprintf("%s/leases", config->daemon.state_dir);
 	dhcpd->leases = lease_table_new(setup->plan, on_lease_event, dhcpd);
 	callback_init(&dhcpd->callback, setup->loop, config->dhcp.callback,
 		config->dhcp.callback_timeout);
@@ -532,21 +553,23 @@ void dhcpd_free(struct dhcpd *dhcpd)
 	loop_timer_cancel(dhcpd->loop, &dhcpd->lease_write);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->oplog_flush);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->drain);
+	worker_wait(&dhcpd->lease_writer);
 	if (lease_is_dirty(dhcpd->leases))
 		write_leases(dhcpd);
+	worker_done(&dhcpd->lease_writer);
 	callback_done(&dhcpd->callback);
 	oplog_close(&dhcpd->oplog);
 	netlink_close(dhcpd->route);
 	lease_table_free(dhcpd->leases);
 	free(dhcpd->tellings);
 	option_catalog_free(dhcpd->server.options);
-	writer_done(&dhcpd->lease_file);
+	free(dhcpd->lease_path);
 	free(dhcpd);
 }
 
-void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan)
+void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan, const struct plan_change *change)
 {
-	lease_replan(dhcpd->leases, plan, loop_now());
+	lease_replan(dhcpd->leases, plan, change, loop_now());
 	dhcpd->server.plan = plan;
 	free(dhcpd->tellings);
 	dhcpd->tellings = xcalloc(plan_count(plan), sizeof(*dhcpd->tellings));
@@ -561,7 +584,6 @@ void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac)
 void dhcpd_child_exited(struct dhcpd *dhcpd)
 {
 	callback_reap(&dhcpd->callback);
-	writer_reap(&dhcpd->lease_file);
 }
 
 void dhcpd_reopen_logs(struct dhcpd *dhcpd)

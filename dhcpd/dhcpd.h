@@ -32,7 +32,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 void dhcpd_free(struct dhcpd *dhcpd);
 
 /* Serves a new plan; the old one must still exist during the call. */
-void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan);
+void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan, const struct plan_change *change);
 /* The bridge was made anew: another MAC. */
 void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac);
 

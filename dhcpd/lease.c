@@ -127,28 +127,36 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now)
 	return table->next = next;
 }
 
-void lease_replan(struct lease_table *table, const struct plan *plan, uint64_t now)
+void lease_replan(struct lease_table *table, const struct plan *plan,
+	const struct plan_change *change, uint64_t now)
 {
-	struct lease *leases = xcalloc(plan_count(plan), sizeof(*leases));
+	struct lease *leases = xcalloc(plan_count(plan), sizeof(*leases)), *old = table->leases;
 
-	/* who is new, or has another address, is away from now on */
-	for (size_t i = 0; i < plan_count(plan); i++)
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		size_t before = change->before[i];
+
+		/* who is new, or has another address, is away from now on */
 		leases[i].ended = now;
-	for (size_t i = 0; i < plan_count(table->plan); i++) {
-		const struct vm *before = plan_vm(table->plan, i);
-		const struct vm *after = plan_by_mac(plan, &before->mac);
-		const struct lease *lease = &table->leases[i];
-
-		if (after && after->ip == before->ip) {
-			leases[plan_index(plan, after)] = *lease;
-			if (lease->expires && strcmp(after->name, before->name))
-				table->listener(table->ctx, LEASE_OLD, after, lease->expires,
-					before->name);
-		} else if (lease->expires) {
-			table->listener(table->ctx, LEASE_DEL, before, 0, NULL);
-		}
+		if (!before || plan_vm(table->plan, before - 1)->ip != plan_vm(plan, i)->ip)
+			continue;
+		leases[i] = old[before - 1];
+		old[before - 1].expires = 0;
 	}
-	free(table->leases);
+	for (size_t i = 0; i < plan_count(table->plan); i++) {
+		if (old[i].expires)
+			table->listener(table->ctx, LEASE_DEL, plan_vm(table->plan, i), 0, NULL);
+	}
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		const struct vm *vm = plan_vm(plan, i);
+		const char *name;
+
+		if (!leases[i].expires)
+			continue;
+		name = plan_vm(table->plan, change->before[i] - 1)->name;
+		if (strcmp(name, vm->name) != 0)
+			table->listener(table->ctx, LEASE_OLD, vm, leases[i].expires, name);
+	}
+	free(old);
 	table->leases = leases;
 	table->plan = plan;
 	table->dirty = true;
@@ -166,25 +174,45 @@ static unsigned long long to_wall(uint64_t expires, uint64_t now, time_t wall)
 	return (unsigned long long)wall + (expires > now ? (expires - now + 999) / 1000 : 0);
 }
 
-char *lease_write(struct lease_table *table, uint64_t now, time_t wall, size_t *ret_len)
+void lease_snapshot(struct lease_table *table, uint64_t now, time_t wall,
+	struct lease_snapshot *ret_snapshot)
+{
+	size_t count = plan_count(table->plan);
+
+	*ret_snapshot = (struct lease_snapshot){ .plan = plan_share(table->plan),
+		.expires = xcalloc(count, sizeof(*ret_snapshot->expires)),
+		.now = now,
+		.wall = wall };
+	for (size_t i = 0; i < count; i++)
+		ret_snapshot->expires[i] = table->leases[i].expires;
+	table->dirty = false;
+}
+
+char *lease_format(const struct lease_snapshot *snapshot, size_t *ret_len)
 {
 	char mac[MAC_STRLEN], ip[IP4_STRLEN], *text = NULL;
 	FILE *out = open_memstream(&text, ret_len);
 
 	if (!out)
 		abort();
-	for (size_t i = 0; i < plan_count(table->plan); i++) {
-		const struct vm *vm = plan_vm(table->plan, i);
+	for (size_t i = 0; i < plan_count(snapshot->plan); i++) {
+		const struct vm *vm = plan_vm(snapshot->plan, i);
 
-		if (table->leases[i].expires)
+		if (snapshot->expires[i])
 			fprintf(out, "%llu %s %s %s *\n",
-				to_wall(table->leases[i].expires, now, wall),
+				to_wall(snapshot->expires[i], snapshot->now, snapshot->wall),
 				mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
 	}
 	if (fclose(out))
 		abort();
-	table->dirty = false;
 	return text;
+}
+
+void lease_snapshot_done(struct lease_snapshot *snapshot)
+{
+	plan_free(snapshot->plan);
+	free(snapshot->expires);
+	*snapshot = (struct lease_snapshot){ 0 };
 }
 
 static bool read_line(struct lease_table *table, const char *line, uint64_t now, time_t wall)

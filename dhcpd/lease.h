@@ -43,16 +43,28 @@ bool lease_is_expired(const struct lease_table *table, const struct vm *vm);
 uint64_t lease_sweep(struct lease_table *table, uint64_t now);
 
 /*
- * Goes over to a new plan; the old one must still be there. `del` for VMs that left or have
- * another address, `old` for those that have another name.
+ * Goes over to a new plan; the old one must still be there. First `del` for VMs that left or have
+ * another address, then `old` for those that have another name.
  */
-void lease_replan(struct lease_table *table, const struct plan *plan, uint64_t now);
+void lease_replan(struct lease_table *table, const struct plan *plan,
+	const struct plan_change *change, uint64_t now);
 
-/* Something changed since the last lease_write(). */
+/* Something changed since the last lease_snapshot(). */
 bool lease_is_dirty(const struct lease_table *table);
 
-/* The whole file as text, which the caller frees. wall: seconds since the epoch at `now`. */
-char *lease_write(struct lease_table *table, uint64_t now, time_t wall, size_t *ret_len);
+/* What is to be written, to be formatted wherever there is time for it. */
+struct lease_snapshot {
+	struct plan *plan;
+	uint64_t *expires; /* by the plan's index */
+	uint64_t now;
+	time_t wall;
+};
+/* wall: seconds since the epoch at `now`. */
+void lease_snapshot(struct lease_table *table, uint64_t now, time_t wall,
+	struct lease_snapshot *ret_snapshot);
+/* The whole file as text, which the caller frees. */
+char *lease_format(const struct lease_snapshot *snapshot, size_t *ret_len);
+void lease_snapshot_done(struct lease_snapshot *snapshot);
 
 /*
  * Takes leases from a file's text: `old` for each that the plan still has so, `del` for each that

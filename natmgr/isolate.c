@@ -349,11 +349,12 @@ static void resync_due(void *ctx)
 	look_and_sync(isolate);
 }
 
-void isolate_replan(struct isolate *isolate, const struct plan *plan)
+void isolate_replan(struct isolate *isolate, const struct plan *plan,
+	const struct plan_change *change)
 {
 	bool changed = isolation_follow(&isolate->isolation, plan);
 
-	seating_replan(&isolate->seating, plan);
+	seating_replan(&isolate->seating, plan, change);
 	changed = look(isolate) || changed;
 	if (changed || isolate->anti_spoof)
 		(void)sync_kernel(isolate);

@@ -39,7 +39,8 @@ void isolate_start(struct isolate *isolate, struct control *control, struct keep
 
 /* It is the same as long as `isolate` lives; what it says changes. */
 const struct isolation *isolate_list(const struct isolate *isolate);
-void isolate_replan(struct isolate *isolate, const struct plan *plan);
+void isolate_replan(struct isolate *isolate, const struct plan *plan,
+	const struct plan_change *change);
 /* A link changed. */
 void isolate_links_changed(struct isolate *isolate);
 /* Ends anti-spoof in the kernel; isolated VMs stay isolated. */

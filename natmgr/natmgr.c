@@ -96,10 +96,10 @@ static void warn_of_nft_variant(void)
 	}
 }
 
-void natmgr_replan(struct natmgr *natmgr, const struct plan *plan,
+void natmgr_replan(struct natmgr *natmgr, const struct plan *plan, const struct plan_change *change,
 	void (*done)(void *ctx, const char *error), void *ctx)
 {
-	isolate_replan(natmgr->isolate, plan);
+	isolate_replan(natmgr->isolate, plan, change);
 	keeper_replan(natmgr->keeper, plan, done, ctx);
 	commands_auto_bind(natmgr->commands);
 }

@@ -39,7 +39,7 @@ void natmgr_free(struct natmgr *natmgr);
  * Goes over to a new plan; the old one is not looked at any more. `done` is called when the
  * kernel follows, or with a sentence why it does not yet.
  */
-void natmgr_replan(struct natmgr *natmgr, const struct plan *plan,
+void natmgr_replan(struct natmgr *natmgr, const struct plan *plan, const struct plan_change *change,
 	void (*done)(void *ctx, const char *error), void *ctx);
 
 /* A link or an address changed: mends what is ours. */

@@ -25,15 +25,14 @@ void seating_done(struct seating *seating)
 }
 
 /* A VM is who has the MAC. */
-void seating_replan(struct seating *seating, const struct plan *plan)
+void seating_replan(struct seating *seating, const struct plan *plan,
+	const struct plan_change *change)
 {
 	unsigned *port_of = xcalloc(plan_count(plan), sizeof(*port_of));
 
 	for (size_t i = 0; i < plan_count(plan); i++) {
-		const struct vm *before = plan_by_mac(seating->plan, &plan_vm(plan, i)->mac);
-
-		if (before)
-			port_of[i] = seating->port_of[plan_index(seating->plan, before)];
+		if (change->before[i])
+			port_of[i] = seating->port_of[change->before[i] - 1];
 	}
 	free(seating->port_of);
 	seating->port_of = port_of;

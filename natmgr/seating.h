@@ -23,7 +23,8 @@ struct seating {
 /* `plan` is borrowed until seating_replan(). */
 void seating_init(struct seating *seating, const struct plan *plan, bool is_sticky);
 void seating_done(struct seating *seating);
-void seating_replan(struct seating *seating, const struct plan *plan);
+void seating_replan(struct seating *seating, const struct plan *plan,
+	const struct plan_change *change);
 
 /* The ports there are now, by ascending index; takes the list over. True: they are not as before. */
 bool seating_set_ports(struct seating *seating, struct port *ports, size_t count);

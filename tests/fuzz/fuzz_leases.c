@@ -16,6 +16,7 @@ static void take_event(void *ctx, enum lease_event event, const struct vm *vm, u
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct plan *plan;
+	struct lease_snapshot snapshot;
 	struct lease_table *table;
 	char *text = fuzz_text(data, size), *written;
 	size_t len;
@@ -25,7 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 "02:00:00:00:00:02,two,192.168.6.2\n");
 	table = lease_table_new(plan, take_event, NULL);
 	(void)lease_read(table, text, 1000, 1700000000);
-	written = lease_write(table, 1000, 1700000000, &len);
+	lease_snapshot(table, 1000, 1700000000, &snapshot);
+	written = lease_format(&snapshot, &len);
+	lease_snapshot_done(&snapshot);
 	if (lease_read(table, written, 1000, 1700000000))
 		abort();
 	(void)lease_sweep(table, 2000);

@@ -10,6 +10,18 @@
 
 #define WALL ((time_t)1700000000)
 
+/* The file's text. */
+static char *written(struct lease_table *table, uint64_t now, time_t wall, size_t *ret_len)
+{
+	struct lease_snapshot snapshot;
+	char *text;
+
+	lease_snapshot(table, now, wall, &snapshot);
+	text = lease_format(&snapshot, ret_len);
+	lease_snapshot_done(&snapshot);
+	return text;
+}
+
 /* What the listener was told: "add a 10.77.0.11 61000; " */
 static char told[4096];
 
@@ -196,11 +208,14 @@ static void test_replan(void **state)
 	struct plan *before = plan_of(row->before), *after = plan_of(row->after);
 	const struct mac mac = { { 2, 0, 0, 0, 0, 1 } };
 	struct lease_table *table = table_new(before);
+	struct plan_change change;
 
 	/* only a has a lease: of those without nothing is told */
 	lease_grant(table, plan_by_mac(before, &mac), 60, 1000);
 	told[0] = '\0';
-	lease_replan(table, after, 1000);
+	plan_compare(before, after, &change);
+	lease_replan(table, after, &change, 1000);
+	plan_change_done(&change);
 	plan_free(before);
 	assert_told(row->told);
 	for (size_t i = 0; i < plan_count(after); i++) {
@@ -228,14 +243,14 @@ static void test_write(void **state)
 
 	(void)state;
 	assert_false(lease_is_dirty(table));
-	text = lease_write(table, 0, WALL, &len);
+	text = written(table, 0, WALL, &len);
 	assert_string_equal(text, "");
 	free(text);
 	lease_grant(table, plan_vm(plan, 0), 60, 1000);
 	lease_grant(table, plan_vm(plan, 2), TIME_INFINITE, 1000);
 	assert_true(lease_is_dirty(table));
 	/* at 11 s of the clock, 50 s are left */
-	text = lease_write(table, 11000, WALL, &len);
+	text = written(table, 11000, WALL, &len);
 	assert_string_equal(text,
 		"1700000050 02:00:00:00:00:01 10.77.0.11 a *\n"
 		"0 02:00:00:00:00:03 10.77.0.13 c *\n");
@@ -244,7 +259,7 @@ static void test_write(void **state)
 	free(text);
 	lease_end(table, plan_vm(plan, 0), 11000);
 	assert_true(lease_is_dirty(table));
-	text = lease_write(table, 11000, WALL, &len);
+	text = written(table, 11000, WALL, &len);
 	assert_string_equal(text, "0 02:00:00:00:00:03 10.77.0.13 c *\n");
 	free(text);
 	/* a renewal moves the end, so that changes the file too */
@@ -360,13 +375,13 @@ static void test_write_and_read(void **state)
 	(void)state;
 	lease_grant(before, plan_vm(plan, 0), 60, 1000);
 	lease_grant(before, plan_vm(plan, 1), TIME_INFINITE, 1000);
-	text = lease_write(before, 2000, WALL, &len);
+	text = written(before, 2000, WALL, &len);
 	lease_table_free(before);
 	/* another boot: the clock starts anew, the time of day does not */
 	after = table_new(plan);
 	assert_int_equal(lease_read(after, text, 100, WALL + 10), 0);
 	assert_told("old a 10.77.0.11 49100; old b 10.77.0.12 forever; ");
-	again = lease_write(after, 100, WALL + 10, &len);
+	again = written(after, 100, WALL + 10, &len);
 	assert_string_equal(again, text);
 	/* to renew what was remembered is not a new lease */
 	lease_grant(after, plan_vm(plan, 0), 60, 200);
@@ -386,7 +401,7 @@ static void test_empty_plan(void **state)
 
 	(void)state;
 	assert_int_equal(lease_sweep(table, 1000), 0);
-	text = lease_write(table, 1000, WALL, &len);
+	text = written(table, 1000, WALL, &len);
 	assert_string_equal(text, "");
 	free(text);
 	lease_table_free(table);
@@ -408,8 +423,8 @@ int main(void)
 	SUITE_ROWS(&suite, test_read, read_rows);
 	suite_add(&suite, "read: what expired meanwhile ends at the first sweep", test_read_expired,
 		NULL);
-	suite_add(&suite, "read: a lease that may have been renewed gets a moment",
-		test_read_grace, NULL);
+	suite_add(&suite, "read: a lease that may have been renewed gets a moment", test_read_grace,
+		NULL);
 	suite_add(&suite, "what was written is read, across a boot", test_write_and_read, NULL);
 	suite_add(&suite, "an empty plan", test_empty_plan, NULL);
 	return suite_run(&suite, "lease");

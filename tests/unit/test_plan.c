@@ -400,41 +400,45 @@ static void test_name(void **state)
 
 static const struct diff_row {
 	const char *sentence, *before, *after;
-	struct plan_diff diff;
+	size_t added, changed, removed;
 } diff_rows[] = {
-	{ "compare: the same", BASE, BASE, { 0, 0, 0 } },
-	{ "compare: the order means nothing", BASE, B ",b,192.168.6.2\n" A ",a,192.168.6.1\n",
-		{ 0, 0, 0 } },
+	{ "compare: the same", BASE, BASE, 0, 0, 0 },
+	{ "compare: the order means nothing", BASE, B ",b,192.168.6.2\n" A ",a,192.168.6.1\n", 0, 0,
+		0 },
 	{ "compare: the form means nothing", BASE,
-		"# c\n a,192.168.6.1,D0-0D-8E-9F-42-88\r\n" B ",b,192.168.6.2,", { 0, 0, 0 } },
-	{ "compare: one added", BASE, BASE C ",c,192.168.6.3\n", { 1, 0, 0 } },
-	{ "compare: one removed", BASE, A ",a,192.168.6.1\n", { 0, 0, 1 } },
-	{ "compare: another MAC", BASE, A ",a,192.168.6.1\n" C ",b,192.168.6.2\n", { 0, 1, 0 } },
-	{ "compare: another IP", BASE, A ",a,192.168.6.1\n" B ",b,192.168.6.3\n", { 0, 1, 0 } },
-	{ "compare: a lease time", BASE, A ",a,192.168.6.1,1h\n" B ",b,192.168.6.2\n",
-		{ 0, 1, 0 } },
-	{ "compare: a tag", BASE, A ",a,192.168.6.1,set:x\n" B ",b,192.168.6.2\n", { 0, 1, 0 } },
-	{ "compare: another tag", A ",a,192.168.6.1,set:y\n", A ",a,192.168.6.1,set:x\n",
-		{ 0, 1, 0 } },
-	{ "compare: ignore", BASE, A ",a,192.168.6.1\n" B ",b,192.168.6.2,ignore\n", { 0, 1, 0 } },
-	{ "compare: another name is another VM", BASE, A ",a,192.168.6.1\n" B ",c,192.168.6.2\n",
-		{ 1, 0, 1 } },
-	{ "compare: two swap their IPs", BASE, A ",a,192.168.6.2\n" B ",b,192.168.6.1\n",
-		{ 0, 2, 0 } },
-	{ "compare: from nothing", "", BASE, { 2, 0, 0 } },
-	{ "compare: to nothing", BASE, "", { 0, 0, 2 } },
-	{ "compare: nothing and nothing", "", "", { 0, 0, 0 } },
+		"# c\n a,192.168.6.1,D0-0D-8E-9F-42-88\r\n" B ",b,192.168.6.2,", 0, 0, 0 },
+	{ "compare: one added", BASE, BASE C ",c,192.168.6.3\n", 1, 0, 0 },
+	{ "compare: one removed", BASE, A ",a,192.168.6.1\n", 0, 0, 1 },
+	{ "compare: another MAC", BASE, A ",a,192.168.6.1\n" C ",b,192.168.6.2\n", 0, 1, 0 },
+	{ "compare: another IP", BASE, A ",a,192.168.6.1\n" B ",b,192.168.6.3\n", 0, 1, 0 },
+	{ "compare: a lease time", BASE, A ",a,192.168.6.1,1h\n" B ",b,192.168.6.2\n", 0, 1, 0 },
+	{ "compare: a tag", BASE, A ",a,192.168.6.1,set:x\n" B ",b,192.168.6.2\n", 0, 1, 0 },
+	{ "compare: another tag", A ",a,192.168.6.1,set:y\n", A ",a,192.168.6.1,set:x\n", 0, 1, 0 },
+	{ "compare: ignore", BASE, A ",a,192.168.6.1\n" B ",b,192.168.6.2,ignore\n", 0, 1, 0 },
+	{ "compare: another name is another VM", BASE, A ",a,192.168.6.1\n" B ",c,192.168.6.2\n", 1,
+		0, 1 },
+	{ "compare: two swap their IPs", BASE, A ",a,192.168.6.2\n" B ",b,192.168.6.1\n", 0, 2, 0 },
+	{ "compare: from nothing", "", BASE, 2, 0, 0 },
+	{ "compare: to nothing", BASE, "", 0, 0, 2 },
+	{ "compare: nothing and nothing", "", "", 0, 0, 0 },
 };
 
 static void test_diff(void **state)
 {
 	const struct diff_row *row = *state;
 	struct plan *before = plan_of(row->before), *after = plan_of(row->after);
-	struct plan_diff diff = plan_compare(before, after);
+	struct plan_change change;
 
-	assert_int_equal(diff.added, row->diff.added);
-	assert_int_equal(diff.changed, row->diff.changed);
-	assert_int_equal(diff.removed, row->diff.removed);
+	plan_compare(before, after, &change);
+	assert_int_equal(change.added, row->added);
+	assert_int_equal(change.changed, row->changed);
+	assert_int_equal(change.removed, row->removed);
+	for (size_t i = 0; i < plan_count(after); i++) {
+		const struct vm *old = plan_by_mac(before, &plan_vm(after, i)->mac);
+
+		assert_int_equal(change.before[i], old ? plan_index(before, old) + 1 : 0);
+	}
+	plan_change_done(&change);
 	plan_free(before);
 	plan_free(after);
 }
