@@ -234,7 +234,7 @@ static void on_links_changed(void *ctx)
 	struct netlink_link bridge;
 
 	if (!netlink_link_get(eipd->route, eipd->config->inner.bridge, &bridge))
-		dhcpd_set_mac(eipd->dhcpd, &bridge.mac);
+		dhcpd_set_bridge(eipd->dhcpd, &bridge.mac, bridge.index);
 	natmgr_links_changed(eipd->natmgr);
 }
 
@@ -440,7 +440,8 @@ static int start_services(struct eipd *eipd)
 	const struct natmgr_setup nat = { eipd->loop, eipd->control, eipd->events, eipd->config,
 		plan, eipd->host.inner };
 	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config,
-		plan, eipd->host.inner, eipd->host.bridge_mac, on_vm_came, eipd };
+		plan, eipd->host.inner, eipd->host.bridge_mac, eipd->host.bridge_index, on_vm_came,
+		eipd };
 	const struct planner_hooks hooks = { on_plan, describe_vm, eipd };
 	char *error = NULL;
 	int err = natmgr_new(&nat, &eipd->natmgr, &error);

@@ -21,7 +21,7 @@
 
 #define CLIENTS_MAX 32
 #define TABLES_MAX  8
-#define ARGS_MAX    64
+#define ARGS_MAX    160
 /* A client that neither sends a whole request nor takes its reply is dropped after this. */
 #define IDLE_MS 30000
 /* How long nobody is accepted when descriptors have run out. */

@@ -101,6 +101,7 @@ static void check_bridge(struct look *look, struct netlink_link *ret_bridge, str
 		    ret_bridge))
 		return;
 	host->bridge_mac = ret_bridge->mac;
+	host->bridge_index = ret_bridge->index;
 	if (strcmp(ret_bridge->kind, "bridge"))
 		SAY(look, problems, "inner", "bridge", "[inner] bridge: %s is not a bridge", name);
 	if (!(ret_bridge->flags & IFF_UP))

@@ -12,6 +12,7 @@
 struct host {
 	struct ip4_prefix inner; /* the bridge's address and network; .addr 0: not known */
 	struct mac bridge_mac;
+	unsigned bridge_index; /* of the link */
 };
 
 /*

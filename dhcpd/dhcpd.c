@@ -42,6 +42,7 @@ struct dhcpd {
 	struct loop *loop;
 	const struct config *config;
 	struct dhcp_server server;
+	unsigned bridge_index;
 	struct link link;
 	struct lease_table *leases;
 	struct callback callback;
@@ -78,10 +79,8 @@ struct dhcpd {
  */
 static void forget_neighbour(const struct dhcpd *dhcpd, const struct vm *vm)
 {
-	struct netlink_link bridge;
-
-	if (dhcpd->route && !netlink_link_get(dhcpd->route, dhcpd->config->inner.bridge, &bridge))
-		(void)netlink_neighbour_del(dhcpd->route, bridge.index, vm->ip);
+	if (dhcpd->route)
+		(void)netlink_neighbour_del(dhcpd->route, dhcpd->bridge_index, vm->ip);
 }
 
 static void leases_written(void *ctx)
@@ -519,6 +518,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	dhcpd->vm_came_ctx = setup->ctx;
 	dhcpd->started = loop_now();
 	dhcpd->config = config;
+	dhcpd->bridge_index = setup->index;
 	dhcpd->server = (struct dhcp_server){ .policy = { .self = setup->self,
 						      .authoritative = config->dhcp.authoritative },
 		.mac = setup->mac,
@@ -576,9 +576,10 @@ void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan, const struct pla
 	after_change(dhcpd);
 }
 
-void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac)
+void dhcpd_set_bridge(struct dhcpd *dhcpd, const struct mac *mac, unsigned index)
 {
 	dhcpd->server.mac = *mac;
+	dhcpd->bridge_index = index;
 }
 
 void dhcpd_child_exited(struct dhcpd *dhcpd)

@@ -22,6 +22,7 @@ struct dhcpd_setup {
 	const struct plan *plan;     /* until dhcpd_replan() */
 	struct ip4_prefix self;      /* the bridge's address and network */
 	struct mac mac;              /* the bridge's */
+	unsigned index;              /* the bridge's, as a link */
 	/* A VM was given its address. May be NULL. */
 	void (*vm_came)(void *ctx);
 	void *ctx;
@@ -33,8 +34,8 @@ void dhcpd_free(struct dhcpd *dhcpd);
 
 /* Serves a new plan; the old one must still exist during the call. */
 void dhcpd_replan(struct dhcpd *dhcpd, const struct plan *plan, const struct plan_change *change);
-/* The bridge was made anew: another MAC. */
-void dhcpd_set_mac(struct dhcpd *dhcpd, const struct mac *mac);
+/* The bridge changed, or was made anew. */
+void dhcpd_set_bridge(struct dhcpd *dhcpd, const struct mac *mac, unsigned index);
 
 /* The sections "dhcp" and "callback" of `eipctl status`; the caller owns them. */
 json_t *dhcpd_status(const struct dhcpd *dhcpd);
