@@ -282,7 +282,7 @@ client_script() {
 #!/bin/sh
 env | sort >"$RECORD.env"
 case $1 in
-deconfig) ip addr flush dev "$interface" ;;
+deconfig) ip -4 addr flush dev "$interface" ;;
 bound | renew)
 	ip addr replace "$ip/$mask" dev "$interface"
 	[ -z "$router" ] || ip route replace default via "${router%% *}" dev "$interface"

@@ -3,7 +3,8 @@
 
     matrix.py NAME=NAMESPACE… <ROWS
 
-A row is `CALLER PROTOCOL ADDRESS PORT`, the protocol tcp, udp or icmp (whose port is not used).
+A row is `CALLER PROTOCOL ADDRESS PORT [SOURCE]`, the protocol tcp, udp or icmp (whose port is not
+used); SOURCE is the address of the caller's that it calls from, where that matters.
 In each namespace there are listeners for TCP and UDP at port 8000, and one for ICMP. For each row
 a line is printed:
 
@@ -46,9 +47,9 @@ def echo_request(number, token):
 
 
 class Row:
-    def __init__(self, number, caller, protocol, address, port):
+    def __init__(self, number, caller, protocol, address, port, source=""):
         self.number, self.caller, self.protocol = number, caller, protocol
-        self.address, self.port = address, int(port)
+        self.address, self.port, self.source = address, int(port), source
         self.token = f"token-{os.getpid()}-{number:05d}".encode()
         self.arrived, self.answer, self.socket = None, None, None
 
@@ -119,22 +120,28 @@ class Matrix:
 
     # ---- callers
 
+    @staticmethod
+    def socket_from(source, kind, protocol=0):
+        made = socket.socket(socket.AF_INET, kind, protocol)
+        made.bind((source, 0))
+        return made
+
     def call(self, row):
         try:
             if row.protocol == "tcp":
-                row.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                row.socket = self.socket_from(row.source, socket.SOCK_STREAM)
                 self.watch(row.socket, selectors.EVENT_WRITE, lambda: self.connected(row))
                 error = row.socket.connect_ex((row.address, row.port))
                 if error not in (0, 115):  # EINPROGRESS
                     raise OSError(error, os.strerror(error))
             elif row.protocol == "udp":
-                row.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                row.socket = self.socket_from(row.source, socket.SOCK_DGRAM)
                 row.socket.connect((row.address, row.port))
                 self.watch(row.socket, selectors.EVENT_READ, lambda: self.answered(row))
                 row.socket.send(row.token)
             else:
                 # answers are taken by the listener of the caller's namespace
-                row.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+                row.socket = self.socket_from(row.source, socket.SOCK_RAW, socket.IPPROTO_ICMP)
                 row.socket.sendto(echo_request(row.number, row.token), (row.address, 0))
         except OSError:
             self.drop(row)
@@ -181,5 +188,10 @@ class Matrix:
             print(row.result())
 
 
-names = dict(pair.split("=") for pair in sys.argv[1:])
-Matrix(names, [Row(number, *line.split()) for number, line in enumerate(sys.stdin)]).run()
+def main():
+    names = dict(pair.split("=") for pair in sys.argv[1:])
+    Matrix(names, [Row(number, *line.split()) for number, line in enumerate(sys.stdin)]).run()
+
+
+if __name__ == "__main__":
+    main()

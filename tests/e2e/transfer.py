@@ -5,8 +5,10 @@
                                         STOP exists
     transfer.py take ADDRESS PORT RESULT  takes it to its end; at each SIGUSR1 it prints the longest
                                         wait for data since the last one, in ms
+    transfer.py count ADDRESS PORT      takes one without an end; at SIGTERM it prints how many bytes
+                                        came, and when the last one did (seconds since 1970)
 
-Both write into RESULT how many bytes it was and their SHA-256.
+Give and take write into RESULT how many bytes it was and their SHA-256.
 """
 import hashlib
 import os
@@ -69,7 +71,23 @@ def take(address, port, result):
     taken.write(result)
 
 
+def count(address, port):
+    taken, last = 0, 0.0
+
+    def tell(_signo, _frame):
+        print(taken, f"{last:.3f}", flush=True)
+        os._exit(0)
+
+    with socket.create_connection((address, int(port)), 5) as connection:
+        connection.settimeout(None)
+        signal.signal(signal.SIGTERM, tell)
+        print("ready", flush=True)
+        while data := connection.recv(1 << 18):
+            taken, last = taken + len(data), time.time()
+        signal.pause()
+
+
 try:
-    {"give": give, "take": take}[sys.argv[1]](*sys.argv[2:])
+    {"give": give, "take": take, "count": count}[sys.argv[1]](*sys.argv[2:])
 except OSError as error:
     sys.exit(f"transfer: {error}")
