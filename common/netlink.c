@@ -158,9 +158,13 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 		nla_strlcpy(link->kind, info[IFLA_INFO_KIND], sizeof(link->kind));
 	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
 		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
-		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL) &&
-		port[IFLA_BRPORT_MODE])
-		link->hairpin = nla_get_u8(port[IFLA_BRPORT_MODE]);
+		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL)) {
+		if (port[IFLA_BRPORT_MODE])
+			link->hairpin = nla_get_u8(port[IFLA_BRPORT_MODE]);
+		if (port[IFLA_BRPORT_GROUP_FWD_MASK] &&
+			nla_len(port[IFLA_BRPORT_GROUP_FWD_MASK]) >= 2)
+			link->group_fwd_mask = nla_get_u16(port[IFLA_BRPORT_GROUP_FWD_MASK]);
+	}
 }
 
 /* By name, or by index where that is NULL. */
@@ -228,7 +232,7 @@ int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
 	return netlink_request(sock, msg, read_port, &walk);
 }
 
-int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index)
+static int set_port(struct nl_sock *sock, unsigned index, int attribute, const void *value, int len)
 {
 	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE, .ifi_index = (int)index };
 	struct nl_msg *msg = new_message(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, &ifinfo,
@@ -238,9 +242,21 @@ int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index)
 	if (!msg)
 		return -ENOMEM;
 	nest = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
-	nla_put_u8(msg, IFLA_BRPORT_MODE, 1);
+	nla_put(msg, attribute, len, value);
 	nla_nest_end(msg, nest);
 	return netlink_request(sock, msg, NULL, NULL);
+}
+
+int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index)
+{
+	const uint8_t on = 1;
+
+	return set_port(sock, index, IFLA_BRPORT_MODE, &on, sizeof(on));
+}
+
+int netlink_port_set_group_fwd_mask(struct nl_sock *sock, unsigned index, uint16_t mask)
+{
+	return set_port(sock, index, IFLA_BRPORT_GROUP_FWD_MASK, &mask, sizeof(mask));
 }
 
 struct fdb_walk {

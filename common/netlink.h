@@ -26,7 +26,9 @@ struct netlink_link {
 	unsigned master; /* index of the bridge it is a port of; 0: none */
 	unsigned flags;  /* IFF_UP, IFF_RUNNING, … */
 	char kind[16];   /* "bridge", "veth", …; "": a plain device */
-	bool hairpin;    /* a bridge port that sends frames out where they came in */
+	/* of a bridge port: */
+	bool hairpin;            /* sends frames out where they came in */
+	uint16_t group_fwd_mask; /* which of 01:80:c2:00:00:0X it treats like any other */
 	struct mac mac;
 };
 
@@ -63,6 +65,7 @@ int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_
 int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct netlink_link *port), void *ctx);
 int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);
+int netlink_port_set_group_fwd_mask(struct nl_sock *sock, unsigned index, uint16_t mask);
 /* Calls `each` for every MAC that a bridge has learned, with the index of its port. */
 int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx);

@@ -136,7 +136,36 @@ static void add_drop(struct nft_table *table, struct nft_chain *chain, const cha
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
 }
 
+/* --- parts of the table, which move when one is added ---------------------------------------- */
+
+static struct nft_set *find_set(struct nft_table *table, const char *name)
+{
+	size_t i = 0;
+
+	while (strcmp(table->sets[i].name, name) != 0)
+		i++;
+	return &table->sets[i];
+}
+
+static struct nft_chain *find_chain(struct nft_table *table, const char *name)
+{
+	size_t i = 0;
+
+	while (strcmp(table->chains[i].name, name) != 0)
+		i++;
+	return &table->chains[i];
+}
+
 /* --- an isolated VM ----------------------------------------------------------------------- */
+
+static bool is_allowed(const struct isolated *isolated, uint32_t ip)
+{
+	for (size_t i = 0; i < isolated->allow_count; i++) {
+		if (ip != isolated->ip && ip4_prefix_contains(&isolated->allow[i], ip))
+			return true;
+	}
+	return false;
+}
 
 static struct nft_rule rule_from(const struct isolated *isolated)
 {
@@ -180,7 +209,13 @@ static void build_from(struct nft_table *table, const char *name, const struct i
 {
 	struct nft_chain *chain = nft_add_chain(table, name);
 	const struct ip4_prefix itself = { host, 32 };
+	char blocked[NFT_NAME_SIZE];
+	struct nft_rule group = { 0 };
 
+	/* whatever is in them: they would be forwarded to all */
+	snprintf(blocked, sizeof(blocked), "blocked-%s", isolated->vm);
+	match_link_local(&group);
+	add(chain, group, NFT_ACTION_GOTO, blocked);
 	if (isolated->ip) {
 		allow_dhcp(chain, isolated, host);
 		allow_arp_from(chain, isolated, &itself);
@@ -194,26 +229,68 @@ static void build_from(struct nft_table *table, const char *name, const struct i
 		add(chain, rule, NFT_ACTION_ACCEPT, NULL);
 		allow_arp_from(chain, isolated, &isolated->allow[i]);
 	}
-	/* a counter has the name of its chain */
-	add_drop(table, chain, name);
+	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_GOTO, blocked);
+	/* a counter has the name of its gate's chain */
+	add_drop(table, nft_add_chain(table, blocked), name);
+}
+
+/* Allowed hosts that are VMs of the plan: with their own MAC, wherever they are. */
+static void allow_peers(struct nft_table *table, const char *chain, const struct isolated *isolated,
+	const struct plan *plan)
+{
+	char macs[NFT_NAME_SIZE], ips[NFT_NAME_SIZE];
+	struct nft_rule ip = { .key = { NFT_FIELD_ETHER_DESTINATION, NFT_FIELD_IP_DESTINATION } };
+	struct nft_rule arp = { .key = { NFT_FIELD_ARP_TARGET_IP } };
+
+	snprintf(macs, sizeof(macs), "peers-%s", isolated->vm);
+	snprintf(ips, sizeof(ips), "peer-ips-%s", isolated->vm);
+	nft_add_set(table, macs, NFT_KIND_SET, NFT_FIELD_ETHER_DESTINATION,
+		NFT_FIELD_IP_DESTINATION);
+	nft_add_set(table, ips, NFT_KIND_SET, NFT_FIELD_IP_DESTINATION, NFT_FIELD_NONE);
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		const struct vm *vm = plan_vm(plan, i);
+		uint32_t octets = htonl(vm->ip);
+
+		if (!is_allowed(isolated, vm->ip))
+			continue;
+		nft_add_element(table, find_set(table, macs), vm->mac.byte, &octets, NULL);
+		nft_add_element(table, find_set(table, ips), &octets, NULL, NULL);
+	}
+	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
+	snprintf(ip.set, sizeof(ip.set), "%s", macs);
+	add(find_chain(table, chain), ip, NFT_ACTION_ACCEPT, NULL);
+	match_arp(&arp);
+	snprintf(arp.set, sizeof(arp.set), "%s", ips);
+	add(find_chain(table, chain), arp, NFT_ACTION_ACCEPT, NULL);
+}
+
+/* Allowed hosts that are not: behind the uplink, or wherever they are if none is known. */
+static void allow_others(struct nft_chain *chain, const struct ip4_prefix *whom,
+	const struct guard_settings *settings)
+{
+	struct nft_rule ip = { 0 }, arp;
+
+	if (settings->has_uplink)
+		match_octets(&ip, NFT_FIELD_PORT_OUT, &settings->uplink);
+	arp = ip;
+	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
+	match_prefix(&ip, NFT_FIELD_IP_DESTINATION, whom);
+	add(chain, ip, NFT_ACTION_ACCEPT, NULL);
+	match_arp(&arp);
+	match_prefix(&arp, NFT_FIELD_ARP_TARGET_IP, whom);
+	add(chain, arp, NFT_ACTION_ACCEPT, NULL);
 }
 
 /* Who is forwarded has passed from-VM; what was for the host only ends here, and is no crime. */
-static void build_across(struct nft_table *table, const char *name, const struct isolated *isolated)
+static void build_across(struct nft_table *table, const char *name, const struct isolated *isolated,
+	const struct guard_settings *settings)
 {
-	struct nft_chain *chain = nft_add_chain(table, name);
-
-	for (size_t i = 0; isolated->ip && i < isolated->allow_count; i++) {
-		struct nft_rule ip = { 0 }, arp = { 0 };
-
-		match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
-		match_prefix(&ip, NFT_FIELD_IP_DESTINATION, &isolated->allow[i]);
-		add(chain, ip, NFT_ACTION_ACCEPT, NULL);
-		match_arp(&arp);
-		match_prefix(&arp, NFT_FIELD_ARP_TARGET_IP, &isolated->allow[i]);
-		add(chain, arp, NFT_ACTION_ACCEPT, NULL);
-	}
-	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
+	nft_add_chain(table, name);
+	if (isolated->ip && isolated->allow_count)
+		allow_peers(table, name, isolated, settings->plan);
+	for (size_t i = 0; isolated->ip && i < isolated->allow_count; i++)
+		allow_others(find_chain(table, name), &isolated->allow[i], settings);
+	add(find_chain(table, name), (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
 }
 
 static void allow_arp_to(struct nft_chain *chain, const struct isolated *isolated,
@@ -292,16 +369,8 @@ static void add_maps(struct nft_table *table)
 	}
 }
 
-static struct nft_set *find_set(struct nft_table *table, const char *name)
-{
-	size_t i = 0;
-
-	while (strcmp(table->sets[i].name, name) != 0)
-		i++;
-	return &table->sets[i];
-}
-
-static void isolate_one(struct nft_table *table, const struct isolated *isolated, uint32_t host)
+static void isolate_one(struct nft_table *table, const struct isolated *isolated,
+	const struct guard_settings *settings)
 {
 	char names[GATE_COUNT][NFT_NAME_SIZE];
 
@@ -315,10 +384,10 @@ static void isolate_one(struct nft_table *table, const struct isolated *isolated
 		if (isolated->ip)
 			nft_add_element(table, by_mac, isolated->mac.byte, NULL, names[g]);
 	}
-	build_from(table, names[GATE_FROM], isolated, host);
-	build_across(table, names[GATE_ACROSS], isolated);
+	build_from(table, names[GATE_FROM], isolated, settings->host);
+	build_across(table, names[GATE_ACROSS], isolated, settings);
 	build_to(table, names[GATE_TO], isolated);
-	build_host(table, names[GATE_HOST], isolated, host, names[GATE_TO]);
+	build_host(table, names[GATE_HOST], isolated, settings->host, names[GATE_TO]);
 }
 
 static void add_gate(struct nft_chain *chain, const struct gate *gate)
@@ -387,8 +456,11 @@ static void build_spoofed(struct nft_table *table)
 static void build_honest(struct nft_table *table)
 {
 	struct nft_chain *chain = nft_add_chain(table, "honest");
-	struct nft_rule ip = { 0 }, arp = { 0 };
+	struct nft_rule group = { 0 }, ip = { 0 }, arp = { 0 };
 
+	/* whatever is in them: they would be forwarded to all */
+	match_link_local(&group);
+	add(chain, group, NFT_ACTION_GOTO, "spoofed");
 	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
 	add_test(chain, ip, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_IP_SOURCE, "senders", true,
 		"honest-ip");
@@ -398,8 +470,21 @@ static void build_honest(struct nft_table *table)
 		"spoofed");
 	add_test(chain, arp, NFT_FIELD_ARP_SENDER_MAC, NFT_FIELD_ARP_SENDER_IP, "senders", false,
 		"spoofed");
-	add(chain, arp, NFT_ACTION_ACCEPT, NULL);
+	add(chain, arp, NFT_ACTION_GOTO, "honest-arp");
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_GOTO, "spoofed");
+}
+
+/* A probe has no address that would tell whose MAC it is. */
+static void build_honest_arp(struct nft_table *table)
+{
+	struct nft_chain *chain = nft_add_chain(table, "honest-arp");
+	struct nft_rule seated = { .key = { NFT_FIELD_PORT_IN, NFT_FIELD_ARP_SENDER_MAC } };
+
+	snprintf(seated.set, sizeof(seated.set), "seats");
+	add(chain, seated, NFT_ACTION_ACCEPT, NULL);
+	add_test(chain, (struct nft_rule){ 0 }, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports",
+		true, "spoofed");
+	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_ACCEPT, NULL);
 }
 
 static void build_honest_ip(struct nft_table *table)
@@ -437,17 +522,21 @@ static void except_others(struct nft_chain *chain)
 	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
 }
 
-static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input)
+static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input,
+	const struct guard_settings *settings)
 {
 	const struct nft_rule any = { 0 };
-	struct nft_rule link_local = { 0 };
+	struct nft_rule uplink = { 0 }, link_local = { 0 };
 
-	except_others(prerouting);
+	match_octets(&uplink, NFT_FIELD_PORT_IN, &settings->uplink);
+	add(prerouting, uplink, NFT_ACTION_ACCEPT, NULL);
 	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_ETHER_SOURCE, "seats", true,
 		"honest");
-	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports", true, "spoofed");
+	/* also on a port that is so new that nobody has told us of it */
 	add_test(prerouting, any, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_NONE, "seat-macs", true,
 		"spoofed");
+	except_others(prerouting);
+	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports", true, "spoofed");
 	add(prerouting, any, NFT_ACTION_GOTO, "honest");
 	except_others(input);
 	match_link_local(&link_local);
@@ -474,13 +563,14 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 	nft_add_base_chain(&table, "output", NF_BR_LOCAL_OUT, PRIORITY);
 	add_maps(&table);
 	for (size_t i = 0; i < isolation->count; i++)
-		isolate_one(&table, &isolation->list[i], settings->host);
+		isolate_one(&table, &isolation->list[i], settings);
 	if (settings->anti_spoof) {
 		add_ports(&table, settings);
 		add_senders(&table, settings->plan);
 		add_seats(&table, settings);
 		build_honest(&table);
 		build_honest_ip(&table);
+		build_honest_arp(&table);
 		build_spoofed(&table);
 	}
 	hooks = table.chains;
@@ -490,7 +580,7 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 	add_gate(&hooks[FORWARD_FROM], &gates[GATE_ACROSS]);
 	add_gate(&hooks[OUTPUT], &gates[GATE_HOST]);
 	if (settings->anti_spoof)
-		keep_honest(&hooks[PREROUTING], &hooks[INPUT]);
+		keep_honest(&hooks[PREROUTING], &hooks[INPUT], settings);
 	nft_table_finish(&table);
 	*ret_table = table;
 }

@@ -8,7 +8,7 @@
  *                                                     goes to the allowed; the rest is dropped
  *                     else, with anti-spoof ────────→ honest: MAC and address of the plan, on the
  *                                                     port where the VM was seen first
- *   input             the same for frames to 01:80:c2:00:00:0X, which pass no other hook
+ *   input             the same for frames to most of 01:80:c2:00:00:0X, which pass no other hook
  *   forward           to an isolated port or MAC ───→ to-VM: what comes from the allowed
  *                     from an isolated one ─────────→ across-VM: what goes to the allowed
  *   output            to an isolated one ───────────→ host-VM: DHCP, ARP, what comes from the allowed
@@ -22,6 +22,12 @@
 #include "natmgr/nft_table.h"
 
 #define GUARD_TABLE "eipd"
+/*
+ * A bridge takes frames to 01:80:c2:00:00:0e, and with STP those to :00, for itself, before any hook
+ * and with all that is in them. A port with this mask treats them like any other (IEEE 802.1Q 8.6.3;
+ * IFLA_BRPORT_GROUP_FWD_MASK), so that they meet our rules: every guarded port has to have it.
+ */
+#define GUARD_FWD_MASK ((uint16_t)(1u << 0x0e | 1u << 0x00))
 
 /* A VM of the plan on its port. */
 struct seat {
@@ -30,13 +36,15 @@ struct seat {
 };
 
 struct guard_settings {
-	uint32_t host; /* the bridge's address */
+	uint32_t host;           /* the bridge's address */
+	bool has_uplink;         /* it is known: then who is no VM of the plan is behind it */
+	unsigned uplink;         /* index of the link; 0: it is not there */
+	const struct plan *plan; /* of these VMs frames are honest */
 	bool anti_spoof;
 	/* the rest only then: */
 	const struct port
 		*ports; /* whose frames must be honest: all of the bridge but the uplink */
 	size_t port_count;
-	const struct plan *plan; /* of these VMs frames are honest */
 	const struct seat *seats;
 	size_t seat_count;
 };

@@ -33,6 +33,7 @@ struct isolate {
 	char *state_path;
 	struct nl_sock *route;
 	struct netlink_fdb_monitor fdb;
+	unsigned uplink; /* index of the link; 0: it is not there */
 	struct nft *nft; /* NULL: this kernel has no nfnetlink */
 	struct loop_timer resync, settle;
 	struct isolate_commands *commands;
@@ -70,7 +71,7 @@ static void save_or_warn(struct isolate *isolate)
 			strerror(-err));
 }
 
-/* 0 also where there is none; -EINVAL: damaged, but *ret_isolation has what can be made of it. */
+/* -ENOENT: there is none; -EINVAL: damaged, but *ret_isolation has what can be made of it. */
 static int read_state(const char *path, struct isolation *ret_isolation, struct problems *problems)
 {
 	char *text;
@@ -79,7 +80,7 @@ static int read_state(const char *path, struct isolation *ret_isolation, struct 
 
 	*ret_isolation = (struct isolation){ 0 };
 	if (err == -ENOENT)
-		return 0;
+		return err;
 	if (err) {
 		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
 		return err;
@@ -99,15 +100,40 @@ void isolate_check_state(const struct config *config, struct problems *problems)
 	free(path);
 }
 
-/* The damaged file is kept for whoever wants to look at it. */
+/* What the kernel's table says: only an isolated VM has a counter of frames to it. */
+static void take_isolated(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
+{
+	struct isolation *isolation = ctx;
+
+	(void)packets;
+	(void)bytes;
+	if (!strncmp(name, "to-", 3) && plan_name_is_valid(name + 3) &&
+		isolation->count < ISOLATION_MAX && !isolation_find(isolation, name + 3))
+		(void)isolation_add(isolation, name + 3, NULL, 0, "");
+}
+
+/*
+ * The file is gone or damaged: then whoever the kernel keeps isolated stays so. A damaged one is
+ * kept for whoever wants to look at it.
+ */
 static void load_state(struct isolate *isolate)
 {
 	char *aside = xasprintf("%s.damaged", isolate->state_path);
 	struct problems problems = { 0 };
 	char *text, *old;
-	size_t len;
+	size_t len, before;
+	int err;
 
-	if (read_state(isolate->state_path, &isolate->isolation, &problems)) {
+	err = read_state(isolate->state_path, &isolate->isolation, &problems);
+	if (err && isolate->nft) {
+		before = isolate->isolation.count;
+		(void)nft_read_counters(isolate->nft, take_isolated, &isolate->isolation);
+		if (isolate->isolation.count != before)
+			log_error("isolation: %zu VMs are isolated in the kernel, but not in %s; "
+				  "they stay so until eipctl vm rejoin",
+				isolate->isolation.count - before, isolate->state_path);
+	}
+	if (err && err != -ENOENT) {
 		for (size_t i = 0; i < problems.count; i++) {
 			text = problem_format(&problems.list[i]);
 			log_error("isolation: %s", text);
@@ -117,13 +143,70 @@ static void load_state(struct isolate *isolate)
 			(void)statefile_write(aside, old, len);
 			free(old);
 		}
-		log_error("isolation: the damaged file is kept as %s; every VM that it names is "
-			  "isolated (%zu), from all hosts where its list of allowed ones is lost; "
-			  "eipctl vm isolate and vm rejoin put it right",
+		log_error(
+			"isolation: the damaged file is kept as %s; every VM that it or the "
+			"kernel names is isolated (%zu), from all hosts where its list of allowed "
+			"ones is lost; eipctl vm isolate and vm rejoin put it right",
 			aside, isolate->isolation.count);
 	}
 	problems_done(&problems);
 	free(aside);
+}
+
+/* --- frames that pass no hook -------------------------------------------------------------- */
+
+static void set_mask(struct isolate *isolate, const struct port *port, uint16_t mask)
+{
+	struct netlink_link link;
+	int err = netlink_port_set_group_fwd_mask(isolate->route, port->index, mask);
+
+	/* older kernels pass over what they do not know */
+	if (!err)
+		err = netlink_link_get_index(isolate->route, port->index, &link);
+	if (!err && link.group_fwd_mask != mask)
+		err = -EOPNOTSUPP;
+	if (err && err != -ENODEV)
+		log_error("isolation: frames to 01:80:c2:00:00:0e from port %s pass all rules: "
+			  "group_fwd_mask cannot be set: %s (Linux 4.15 has it)",
+			port->name, strerror(-err));
+}
+
+static bool is_guarded(const struct isolate *isolate, const struct port *port)
+{
+	for (size_t i = 0; i < isolate->isolation.count; i++) {
+		const struct isolated *isolated = &isolate->isolation.list[i];
+
+		for (size_t p = 0; p < isolated->port_count; p++) {
+			if (isolated->ports[p].index == port->index)
+				return true;
+		}
+	}
+	return isolate->anti_spoof;
+}
+
+/* Also one that lost it. */
+static void guard_ports(struct isolate *isolate)
+{
+	for (size_t i = 0; i < isolate->seating.port_count; i++) {
+		struct port *port = &isolate->seating.ports[i];
+		uint16_t mask = port->group_fwd_mask | GUARD_FWD_MASK;
+
+		if (mask == port->group_fwd_mask || !is_guarded(isolate, port))
+			continue;
+		set_mask(isolate, port, mask);
+		port->group_fwd_mask = mask;
+	}
+}
+
+/* What a VM's ports had before it was isolated, they have again. */
+static void release_ports(struct isolate *isolate, const struct isolated *isolated)
+{
+	for (size_t p = 0; p < isolated->port_count; p++) {
+		const struct port *port = &isolated->ports[p];
+
+		if (!is_guarded(isolate, port))
+			set_mask(isolate, port, port->group_fwd_mask);
+	}
 }
 
 /* --- the kernel --------------------------------------------------------------------------- */
@@ -131,6 +214,8 @@ static void load_state(struct isolate *isolate)
 static int sync_kernel(struct isolate *isolate)
 {
 	struct guard_settings settings = { .host = isolate->inner.addr,
+		.has_uplink = *isolate->config->inner.uplink,
+		.uplink = isolate->uplink,
 		.anti_spoof = isolate->anti_spoof,
 		.ports = isolate->seating.ports,
 		.port_count = isolate->seating.port_count,
@@ -144,6 +229,7 @@ static int sync_kernel(struct isolate *isolate)
 	if (isolate->anti_spoof)
 		settings.seat_count = seating_list(&isolate->seating, &seats);
 	settings.seats = seats;
+	guard_ports(isolate);
 	guard_build(&isolate->isolation, &settings, &want);
 	if (isolate->nft)
 		err = nft_sync(isolate->nft, &want, &repaired, error);
@@ -186,6 +272,7 @@ static void on_transaction(void *ctx)
 
 struct port_list {
 	const char *uplink;
+	unsigned uplink_index;
 	struct port *ports;
 	size_t count, cap;
 };
@@ -194,10 +281,12 @@ struct port_list {
 static void take_port(void *ctx, const struct netlink_link *link)
 {
 	struct port_list *list = ctx;
-	struct port port = { .index = link->index };
+	struct port port = { .index = link->index, .group_fwd_mask = link->group_fwd_mask };
 
-	if (!strcmp(link->name, list->uplink))
+	if (!strcmp(link->name, list->uplink)) {
+		list->uplink_index = link->index;
 		return;
+	}
 	memcpy(port.name, link->name, sizeof(port.name));
 	if (list->count == list->cap) {
 		list->cap = list->cap ? list->cap * 2 : 64;
@@ -259,6 +348,9 @@ static bool look_at_ports(struct isolate *isolate)
 		return false;
 	}
 	isolate->fdb.bridge_index = bridge.index;
+	if (isolate->uplink != list.uplink_index)
+		sync_soon(isolate, 0);
+	isolate->uplink = list.uplink_index;
 	if (list.count)
 		qsort(list.ports, list.count, sizeof(*list.ports), compare_ports);
 	if (seating_set_ports(&isolate->seating, list.ports, list.count) && isolate->anti_spoof)
@@ -417,6 +509,8 @@ int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix 
 
 int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 {
+	const struct isolated *isolated;
+	struct isolated released;
 	struct isolation before;
 	int err;
 
@@ -424,7 +518,15 @@ int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 		return 0;
 	isolation_copy(&isolate->isolation, &before);
 	(void)isolation_remove(&isolate->isolation, vm);
+	isolated = isolation_find(&before, vm);
+	released = (struct isolated){ .port_count = isolated->port_count };
+	if (isolated->port_count)
+		released.ports = xmemdup(isolated->ports,
+			isolated->port_count * sizeof(*isolated->ports));
 	err = make_true(isolate, &before, ret_error);
+	if (!err)
+		release_ports(isolate, &released);
+	free(released.ports);
 	return err ? err : 1;
 }
 
@@ -625,16 +727,17 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	isolate->anti_spoof = setup->config->inner.anti_spoof;
 	isolate->state_path = state_path(setup->config);
 	seating_init(&isolate->seating, setup->plan, isolate->anti_spoof);
-	load_state(isolate);
 	err = open_kernel(isolate, ret_error);
 	if (!err) {
+		load_state(isolate);
 		changed = isolation_follow(&isolate->isolation, setup->plan);
 		changed = look(isolate) || changed;
 		if (sync_kernel(isolate) && isolate->anti_spoof) {
 			err = -EPROTONOSUPPORT;
 			*ret_error = xasprintf("[inner] anti-spoof: %s", isolate->error);
 		}
-		if (changed)
+		/* a damaged file is mended */
+		if (changed || isolate->isolation.count)
 			save_or_warn(isolate);
 	}
 	if (err) {

@@ -190,8 +190,8 @@ static void format_one(const struct isolated *isolated, FILE *out)
 	if (*isolated->wanted_port)
 		fprintf(out, "port %s %s\n", isolated->vm, isolated->wanted_port);
 	for (size_t i = 0; i < isolated->port_count; i++)
-		fprintf(out, "seen %s %s %u\n", isolated->vm, isolated->ports[i].name,
-			isolated->ports[i].index);
+		fprintf(out, "seen %s %s %u %u\n", isolated->vm, isolated->ports[i].name,
+			isolated->ports[i].index, isolated->ports[i].group_fwd_mask);
 }
 
 char *isolation_format(const struct isolation *isolation, size_t *ret_len)
@@ -258,10 +258,13 @@ static const char *parse_port(struct isolated *isolated, char *const *word, size
 static const char *parse_seen(struct isolated *isolated, char *const *word, size_t count)
 {
 	struct port port = { 0 };
+	uint32_t mask;
 
-	if (count != 4 || !parse_port_name(word[2], port.name) ||
-		number_parse(word[3], 1, INT32_MAX, &port.index))
-		return "expected seen VM PORT INDEX";
+	if (count != 5 || !parse_port_name(word[2], port.name) ||
+		number_parse(word[3], 1, INT32_MAX, &port.index) ||
+		number_parse(word[4], 0, UINT16_MAX, &mask))
+		return "expected seen VM PORT INDEX MASK";
+	port.group_fwd_mask = (uint16_t)mask;
 	if (isolated->port_count == ISOLATION_MAX)
 		return "too many of them";
 	(void)isolated_see(isolated, &port);
@@ -309,6 +312,10 @@ int isolation_parse(char *text, const char *file, struct isolation *ret_isolatio
 	unsigned line = 0;
 	int err = 0;
 
+	if (strncmp(text, FILE_HEADER, strlen(FILE_HEADER)) != 0) {
+		problem_add(problems, file, 1, "expected " FILE_HEADER);
+		err = -EINVAL;
+	}
 	for (char *at = text, *end; at; at = end) {
 		const char *why;
 

@@ -21,6 +21,7 @@
 struct port {
 	unsigned index; /* of the link; the kernel gives no index twice before it has given all */
 	char name[IFNAMSIZ];
+	uint16_t group_fwd_mask; /* as it was before the VM was isolated; see GUARD_FWD_MASK */
 };
 
 struct isolated {

@@ -110,6 +110,17 @@ static bool is_ours(const struct nft *nft, struct nlattr *table)
 	return table && !nla_strcmp(table, nft->name);
 }
 
+/* Switched off is as good as gone. */
+static void take_table(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NFTA_TABLE_MAX + 1];
+	struct look *look = ctx;
+
+	if (parse(header, NFT_MSG_NEWTABLE, attrs, NFTA_TABLE_MAX) && attrs[NFTA_TABLE_FLAGS])
+		look->sum += hash(nla_data(attrs[NFTA_TABLE_FLAGS]),
+			(size_t)nla_len(attrs[NFTA_TABLE_FLAGS]));
+}
+
 static void take_chain_or_rule(void *ctx, const struct nlmsghdr *header)
 {
 	struct nlattr *attrs[NFTA_CHAIN_MAX + 1];
@@ -149,9 +160,11 @@ static int dump(struct nft *nft, struct nl_msg *msg,
 static int read_fingerprint(struct nft *nft, uint64_t *ret_fingerprint)
 {
 	struct look look = { .nft = nft };
-	int err = dump(nft, new_request(nft, NFT_MSG_GETCHAIN, NLM_F_DUMP, true),
-		take_chain_or_rule, &look);
+	int err = dump(nft, new_request(nft, NFT_MSG_GETTABLE, 0, true), take_table, &look);
 
+	if (!err)
+		err = dump(nft, new_request(nft, NFT_MSG_GETCHAIN, NLM_F_DUMP, true),
+			take_chain_or_rule, &look);
 	if (!err)
 		err = dump(nft, new_request(nft, NFT_MSG_GETRULE, NLM_F_DUMP, true),
 			take_chain_or_rule, &look);

@@ -165,14 +165,15 @@ ip -n "$HV" link del vnet4
 ip netns del "$P-rogue"
 sed -i '/^rogue/d' "$T/world"
 
-# The first frames of a port, before anybody can have noticed that it is there.
+# The first frames of a port, before anybody can have noticed that it is there: nobody can play a
+# VM that is known. (Other lies end when the port is known, some milliseconds later.)
 vm_up rogue "$ROGUE"
 corner rogue inner "$P-rogue" eth0 192.168.6.99
 for ((i = 0; i < 5; i++)); do
 	ip -n "$HV" link set vnet5 down
 	ip -n "$HV" link set vnet5 nomaster
 	background "first-$i" stream 5000 <<END
-rogue icmp/mac=vm-001/ip=vm-001,arp-announce/mac=vm-001/ip=vm-001,raw,icmp,discover lan,host
+rogue icmp/mac=vm-001/ip=vm-001,arp-announce/mac=vm-001/ip=vm-001,arp-announce/mac=vm-002/ip=vm-002,raw/mac=vm-001 lan,host
 END
 	ip -n "$HV" link set vnet5 master br0 up
 	sleep 0.3
