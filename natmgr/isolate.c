@@ -18,8 +18,8 @@
 #include "natmgr/seating.h"
 
 #define STATE_MAX (4 << 20)
-/* Counters are read from the kernel at most this often. */
-#define COUNTERS_MS 500
+/* So old counters may be: all VMs of a list are told from one reading. */
+#define COUNTERS_MS 20
 /* Several VMs that come at once are seated at once. */
 #define SETTLE_MS 5
 

@@ -86,7 +86,7 @@ reached_by_ipv6() {
 	local ns device name to
 	while read -r name ns device; do
 		to=$(ip -n "$ns" -6 -o addr show dev "$device" scope link | awk '{ sub("/.*", "", $4); print $4 }')
-		vm vm-001 busybox ping -6 -c 1 -W 1 "$to%eth0" >/dev/null 2>&1 && echo "$name" &
+		vm vm-001 busybox ping -6 -c 3 -W 1 "$to%eth0" >/dev/null 2>&1 && echo "$name" &
 	done <<END
 vm-002 $P-vm-002 eth0
 lan $LAN eth0
