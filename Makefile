@@ -28,6 +28,8 @@ CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 # everything but the two doors: the programs, the tests and the fuzz targets link it
 SOURCES := $(wildcard common/*.c dhcpd/*.c natmgr/*.c)
 CORE    := $(SOURCES:%.c=$(O)/%.o)
+# of common/, what the client needs
+CTL     := client memory table
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -52,7 +54,7 @@ help:
 $(O)/eipd: $(O)/eipd.o $(CORE)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(O)/eipctl: $(O)/eipctl.o $(O)/common/memory.o
+$(O)/eipctl: $(O)/eipctl.o $(CTL:%=$(O)/common/%.o)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
 
 $(O)/%.o: %.c

@@ -125,6 +125,9 @@ usage vm
 usage vm nonsense
 usage vm show
 usage vm show vm-001 surplus
+usage reload surplus
+usage events --nonsense
+usage forward add "$EIP2:80/tcp" vm-001 surplus
 usage ip bind
 usage ip move "$EIP1"
 usage ip bind vm-001 "$EIP1" surplus
