@@ -33,6 +33,15 @@ static void print_any(const json_t *result)
 	table_print_object(result, 0);
 }
 
+/* Its element for libvirt is text. */
+static void print_vm(const json_t *result)
+{
+	if (json_is_string(result))
+		fputs(json_string_value(result), stdout);
+	else
+		print_any(result);
+}
+
 static void print_vms(const json_t *result)
 {
 	static const struct table_column columns[] = { { "NAME", "name", CELL_TEXT },
@@ -196,8 +205,9 @@ static const struct command commands[] = {
 		"Each VM with its MAC, inner IP, lease (active, expired or none), when that\n"
 		"ends, whether it is isolated, and its public addresses.",
 		NULL, "eipctl vm list" },
-	{ "vm show", "NAME", 1, 1, print_any, "all about one VM",
-		"What `vm list` says of one VM, with its port forwards and tags.", NULL,
+	{ "vm show", "NAME [--xml]", 1, 2, print_vm, "all about one VM",
+		"What `vm list` says of one VM, with its port forwards and tags.",
+		"--xml       its <interface> element for libvirt instead",
 		"eipctl vm show vm-001" },
 	{ "vm add", "NAME [--mac MAC] [--ip IP]", 1, 5, print_any,
 		"add a VM to the plan; what is not given is chosen",
