@@ -54,7 +54,8 @@ for i in "${!commands[@]}"; do
 		test "$lines_of_text" -ge 1 -a "$lines_of_text" -le 6
 	example=$(awk '/^example:/ { getline; print }' <<<"$said")
 	like "help $command: has an example of it" "$example" "^  eipctl (-j )?$command( |\$)"
-	for option in $(grep -oE -- '--[a-z-]+' <<<"${lines[i]}"); do
+	mapfile -t options < <(grep -oE -- '--[a-z-]+' <<<"${lines[i]}")
+	for option in "${options[@]}"; do
 		is "help $command: explains $option" "$(count "^  $option " <<<"$said")" 1
 	done
 	whole=$said
