@@ -94,7 +94,7 @@ demo:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
 		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks \
-		$(DESTDIR)$(COMPLETIONS)
+		$(DESTDIR)$(PREFIX)/share/eipd/samples $(DESTDIR)$(COMPLETIONS)
 	install -m 755 $(O)/eipd $(O)/eipctl $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 scripts/lease-callback $(DESTDIR)$(PREFIX)/share/eipd/
 	install -m 755 scripts/eip-vm $(DESTDIR)$(PREFIX)/sbin/
@@ -104,6 +104,9 @@ install: all
 	install -m 644 scripts/completion/eipctl $(DESTDIR)$(COMPLETIONS)/
 	ln -sf eipctl $(DESTDIR)$(COMPLETIONS)/eipd
 	install -m 644 conf/eipd.conf conf/network.conf $(DESTDIR)$(PREFIX)/share/eipd/
+	install -m 644 $(filter-out %/bridge,$(wildcard conf/samples/*)) \
+		$(DESTDIR)$(PREFIX)/share/eipd/samples/
+	install -m 755 conf/samples/bridge $(DESTDIR)$(PREFIX)/share/eipd/samples/
 	@# a configuration that is there is never overwritten
 	for f in eipd.conf network.conf; do \
 		test -e $(DESTDIR)$(SYSCONFDIR)/eipd/$$f || \
