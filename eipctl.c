@@ -99,6 +99,26 @@ static void print_deleted(const json_t *result)
 	printf("%s deleted\n", text_of(result, "name"));
 }
 
+static void print_isolated(const json_t *result)
+{
+	bool is_isolated = json_is_true(json_object_get(result, "isolated"));
+	bool changed = json_is_true(json_object_get(result, "changed"));
+	char *allow = table_format(json_object_get(result, "allow"), CELL_LIST);
+	const char *note = json_string_value(json_object_get(result, "note"));
+
+	printf("%s %s", text_of(result, "vm"),
+		is_isolated       ? (changed ? "is isolated" : "was isolated")
+			: changed ? "is not isolated any more"
+				  : "was not isolated");
+	if (is_isolated)
+		printf(" (port %s; allowed: %s)", text_of(result, "port"),
+			json_array_size(json_object_get(result, "allow")) ? allow : "nobody");
+	putchar('\n');
+	if (note)
+		printf("%s\n", note);
+	free(allow);
+}
+
 static void print_reload(const json_t *result)
 {
 	static const struct table_column columns[] = { { "CHANGE", "change", CELL_TEXT },
@@ -206,7 +226,8 @@ static const struct command commands[] = {
 		"ends, whether it is isolated, and its public addresses.",
 		NULL, "eipctl vm list" },
 	{ "vm show", "NAME [--xml]", 1, 2, print_vm, "all about one VM",
-		"What `vm list` says of one VM, with its port forwards and tags.",
+		"What `vm list` says of one VM, with its forwards, tags and port, and the\n"
+		"frames of it, and to it, that isolation or anti-spoof dropped.",
 		"--xml       its <interface> element for libvirt instead",
 		"eipctl vm show vm-001" },
 	{ "vm add", "NAME [--mac MAC] [--ip IP]", 1, 5, print_any,
@@ -222,16 +243,16 @@ static const struct command commands[] = {
 		"Takes the VM's line out of the plan file, and puts that into force: it gets\n"
 		"no lease any more, and its public addresses and forwards are free at once.",
 		NULL, "eipctl vm del vm-003" },
-	{ "vm isolate", "NAME [--allow ADDR/LEN ...] [--port PORT]", 1, 64, print_any,
-		"cut a VM off from everybody",
-		"From now on, and until `vm rejoin`, the VM reaches nobody and nobody reaches\n"
-		"it: no other VM, not the host, not the outside, whatever addresses it takes.\n"
-		"Its connections end at once. It keeps its lease, and its public addresses\n"
-		"stay reserved for it. A VM that is off is isolated when it comes.",
-		"--allow ADDR/LEN  these reach it all the same; may be given several times\n"
-		"--port PORT       its port of the bridge, where it has not been heard of yet",
-		"eipctl vm isolate vm-001 --allow 192.168.6.5/32" },
-	{ "vm rejoin", "NAME", 1, 1, print_any, "end the isolation of a VM",
+	{ "vm isolate", "NAME [--allow ADDR/LEN]... [--port PORT]", 1, 131, print_isolated,
+		"cut a VM off; only the allowed still reach it",
+		"The VM reaches nobody and nobody reaches it: no other VM, not the host, not\n"
+		"the outside, whatever address it takes. Its connections die at once. It keeps\n"
+		"its lease, and its public addresses stay reserved for it. It holds until\n"
+		"`vm rejoin`. A VM that is not there yet is isolated when it comes.",
+		"--allow ADDR/LEN  may still speak with it; up to 64 of them\n"
+		"--port PORT       its port of the bridge, instead of where its MAC is seen",
+		"eipctl vm isolate vm-001 --allow 192.168.6.200" },
+	{ "vm rejoin", "NAME", 1, 1, print_isolated, "take an isolation back",
 		"The VM is on the network again as before, with the public addresses that were\n"
 		"kept for it. One that is not isolated stays as it is.",
 		NULL, "eipctl vm rejoin vm-001" },
