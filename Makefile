@@ -5,6 +5,7 @@ O          ?= build
 PREFIX     ?= /usr
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
+MANDIR     ?= $(PREFIX)/share/man
 COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 CC         ?= cc
 PKG_CONFIG ?= pkg-config
@@ -94,13 +95,16 @@ demo:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
 		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks \
-		$(DESTDIR)$(PREFIX)/share/eipd/samples $(DESTDIR)$(COMPLETIONS)
+		$(DESTDIR)$(PREFIX)/share/eipd/samples $(DESTDIR)$(COMPLETIONS) \
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(O)/eipd $(O)/eipctl $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 scripts/lease-callback $(DESTDIR)$(PREFIX)/share/eipd/
 	install -m 755 scripts/eip-vm $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 scripts/hooks/libvirt-qemu scripts/hooks/xen-vif \
 		$(DESTDIR)$(PREFIX)/share/eipd/hooks/
 	install -m 755 scripts/init.d/eipd $(DESTDIR)$(SYSCONFDIR)/init.d/
+	install -m 644 conf/man/*.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 conf/man/*.8 $(DESTDIR)$(MANDIR)/man8/
 	install -m 644 scripts/completion/eipctl $(DESTDIR)$(COMPLETIONS)/
 	ln -sf eipctl $(DESTDIR)$(COMPLETIONS)/eipd
 	install -m 644 conf/eipd.conf conf/network.conf $(DESTDIR)$(PREFIX)/share/eipd/
