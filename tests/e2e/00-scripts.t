@@ -8,7 +8,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/eipd-test.XXXXXX") || exit 1
 trap 'rm -rf "$T"' EXIT
 cd "$ROOT" || exit 1
 
-for script in .ci/run scripts/* scripts/*/* conf/samples/* tests/e2e/*.t tests/e2e/lib.sh tests/e2e/*.py; do
+for script in .ci/run scripts/* scripts/*/* tests/e2e/*.t tests/e2e/lib.sh tests/e2e/*.py; do
 	[[ -f $script ]] || continue
 	read -r first <"$script"
 	case $first in
@@ -30,8 +30,7 @@ for script in .ci/run scripts/* scripts/*/* conf/samples/* tests/e2e/*.t tests/e
 		;;
 	*) continue ;;
 	esac
-	# what is sourced need not be executable
-	[[ $script == *lib.sh || $script == scripts/completion/* ]] || check "$script may be executed" test -x "$script"
+	[[ $script == *lib.sh ]] || check "$script may be executed" test -x "$script"
 	if command -v shellcheck >/dev/null; then
 		# Off: SC2317 and SC2119, as many a function is called through check and wait_for.
 		check "$script: shellcheck" shellcheck -x -e SC2317,SC2119 "$script"

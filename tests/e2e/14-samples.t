@@ -54,6 +54,11 @@ check "ifupdown: ifdown takes it down" only_busybox ifdown -f -i "$T/interfaces"
 check "ifupdown: and the bridge is gone" not ip -n "$HV" link show br0
 
 gone_bridge
+if command -v shellcheck >/dev/null; then
+	check "busybox: the script: shellcheck" shellcheck "$SAMPLES/bridge"
+else
+	skip "busybox: the script: shellcheck" "no shellcheck here"
+fi
 check "busybox: the script makes the bridge" only_busybox "$SAMPLES/bridge" start
 well "busybox"
 before=$(ip -n "$HV" -d addr show | sed 's/timer *[0-9.]*//g')
