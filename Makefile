@@ -5,6 +5,8 @@ O          ?= build
 PREFIX     ?= /usr
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
+MANDIR     ?= $(PREFIX)/share/man
+COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 CC         ?= cc
 PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
@@ -28,6 +30,8 @@ CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 # everything but the two doors: the programs, the tests and the fuzz targets link it
 SOURCES := $(wildcard common/*.c dhcpd/*.c natmgr/*.c)
 CORE    := $(SOURCES:%.c=$(O)/%.o)
+# of common/, what the client needs
+CTL     := client memory table
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -52,7 +56,7 @@ help:
 $(O)/eipd: $(O)/eipd.o $(CORE)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(O)/eipctl: $(O)/eipctl.o $(O)/common/memory.o
+$(O)/eipctl: $(O)/eipctl.o $(CTL:%=$(O)/common/%.o)
 	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
 
 $(O)/%.o: %.c
@@ -90,14 +94,23 @@ demo:
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
-		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks
+		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks \
+		$(DESTDIR)$(PREFIX)/share/eipd/samples $(DESTDIR)$(COMPLETIONS) \
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 755 $(O)/eipd $(O)/eipctl $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 scripts/lease-callback $(DESTDIR)$(PREFIX)/share/eipd/
 	install -m 755 scripts/eip-vm $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 scripts/hooks/libvirt-qemu scripts/hooks/xen-vif \
 		$(DESTDIR)$(PREFIX)/share/eipd/hooks/
 	install -m 755 scripts/init.d/eipd $(DESTDIR)$(SYSCONFDIR)/init.d/
+	install -m 644 conf/man/*.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 conf/man/*.8 $(DESTDIR)$(MANDIR)/man8/
+	install -m 644 scripts/completion/eipctl $(DESTDIR)$(COMPLETIONS)/
+	ln -sf eipctl $(DESTDIR)$(COMPLETIONS)/eipd
 	install -m 644 conf/eipd.conf conf/network.conf $(DESTDIR)$(PREFIX)/share/eipd/
+	install -m 644 $(filter-out %/bridge,$(wildcard conf/samples/*)) \
+		$(DESTDIR)$(PREFIX)/share/eipd/samples/
+	install -m 755 conf/samples/bridge $(DESTDIR)$(PREFIX)/share/eipd/samples/
 	@# a configuration that is there is never overwritten
 	for f in eipd.conf network.conf; do \
 		test -e $(DESTDIR)$(SYSCONFDIR)/eipd/$$f || \

@@ -11,178 +11,64 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "common/client.h"
 #include "common/config.h"
 #include "common/control.h"
 #include "common/memory.h"
+#include "common/table.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
 #endif
 
 #define DEFAULT_SOCKET CONFIG_DEFAULT_RUN_DIR "/" CONTROL_SOCKET_NAME
-/* The daemon gives up on the lock of iptables after 10 s; longer means that it does not answer. */
-#define TIMEOUT_SECONDS 60
 
 enum { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_DAEMON };
 
 /* --- printing for people ------------------------------------------------------------------ */
 
-enum form { TEXT, TIME, LIST, YES_NO, NUMBER };
-
-struct column {
-	const char *title, *key;
-	enum form form;
-};
-
-static char *format_list(const json_t *value)
-{
-	char *text = xstrdup("");
-	const json_t *item;
-	size_t i;
-
-	json_array_foreach(value, i, item)
-	{
-		char *longer = xasprintf("%s%s%s", text, i ? "," : "", json_string_value(item));
-
-		free(text);
-		text = longer;
-	}
-	return text;
-}
-
-static char *format_time(const json_t *value)
-{
-	time_t when = (time_t)json_integer_value(value);
-	char text[32];
-	struct tm tm;
-
-	localtime_r(&when, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	return xstrdup(text);
-}
-
-/* What a cell says; an empty one is a dash. The caller frees. */
-static char *format_value(const json_t *value, enum form form)
-{
-	char *text = NULL;
-
-	if (json_is_true(value) || json_is_false(value))
-		text = xstrdup(json_is_true(value) ? "yes" : "no");
-	else if (json_is_integer(value))
-		text = form == TIME ? format_time(value)
-				    : xasprintf("%lld", (long long)json_integer_value(value));
-	else if (json_is_string(value))
-		text = xstrdup(json_string_value(value));
-	else if (json_is_array(value))
-		text = format_list(value);
-	if (text && *text)
-		return text;
-	free(text);
-	return xstrdup("-");
-}
-
-#define COLUMNS_MAX 8
-
-static void print_cell(const char *text, const struct column *column, size_t width, bool last)
-{
-	if (column->form == NUMBER)
-		printf("%*s", (int)width, text);
-	else
-		printf("%-*s", last ? 0 : (int)width, text);
-	fputs(last ? "\n" : "  ", stdout);
-}
-
-static void print_table(const json_t *rows, const struct column *columns)
-{
-	size_t width[COLUMNS_MAX], count = 0, i;
-	const json_t *row;
-
-	for (; columns[count].title; count++)
-		width[count] = strlen(columns[count].title);
-	json_array_foreach(rows, i, row)
-	{
-		for (size_t c = 0; c < count; c++) {
-			char *text = format_value(json_object_get(row, columns[c].key),
-				columns[c].form);
-
-			width[c] = strlen(text) > width[c] ? strlen(text) : width[c];
-			free(text);
-		}
-	}
-	for (size_t c = 0; c < count; c++)
-		print_cell(columns[c].title, &columns[c], width[c], c + 1 == count);
-	json_array_foreach(rows, i, row)
-	{
-		for (size_t c = 0; c < count; c++) {
-			char *text = format_value(json_object_get(row, columns[c].key),
-				columns[c].form);
-
-			print_cell(text, &columns[c], width[c], c + 1 == count);
-			free(text);
-		}
-	}
-}
-
-/* One object, a line a key; objects inside it are indented under their key. */
-static void print_object(const json_t *object, int indent)
-{
-	size_t width = 0;
-	const char *key;
-	json_t *value;
-
-	json_object_foreach((json_t *)(uintptr_t)object, key, value)
-		width = strlen(key) > width ? strlen(key) : width;
-	json_object_foreach((json_t *)(uintptr_t)object, key, value)
-	{
-		bool is_time = !strcmp(key, "expires") || !strcmp(key, "loaded") ||
-			!strcmp(key, "until");
-		char *text;
-
-		if (json_is_object(value)) {
-			printf("%*s%s\n", indent, "", key);
-			print_object(value, indent + 2);
-			continue;
-		}
-		text = format_value(value, is_time ? TIME : TEXT);
-		printf("%*s%-*s  %s\n", indent, "", (int)width, key, text);
-		free(text);
-	}
-}
-
 static void print_any(const json_t *result)
 {
-	print_object(result, 0);
+	table_print_object(result, 0);
+}
+
+/* Its element for libvirt is text. */
+static void print_vm(const json_t *result)
+{
+	if (json_is_string(result))
+		fputs(json_string_value(result), stdout);
+	else
+		print_any(result);
 }
 
 static void print_vms(const json_t *result)
 {
-	static const struct column columns[] = { { "NAME", "name", TEXT }, { "MAC", "mac", TEXT },
-		{ "IP", "ip", TEXT }, { "LEASE", "lease", TEXT }, { "EXPIRES", "expires", TIME },
-		{ "ISOLATED", "isolated", YES_NO }, { "PUBLIC", "public", LIST }, { 0 } };
+	static const struct table_column columns[] = { { "NAME", "name", CELL_TEXT },
+		{ "MAC", "mac", CELL_TEXT }, { "IP", "ip", CELL_TEXT },
+		{ "LEASE", "lease", CELL_TEXT }, { "EXPIRES", "expires", CELL_TIME },
+		{ "ISOLATED", "isolated", CELL_YES_NO }, { "PUBLIC", "public", CELL_LIST }, { 0 } };
 
-	print_table(result, columns);
+	table_print(result, columns);
 }
 
 static void print_addresses(const json_t *result)
 {
-	static const struct column columns[] = { { "ADDRESS", "address", TEXT },
-		{ "STATE", "state", TEXT }, { "VM", "vm", TEXT }, { "LABEL", "label", TEXT },
-		{ "CONNECTIONS", "connections", NUMBER }, { 0 } };
+	static const struct table_column columns[] = { { "ADDRESS", "address", CELL_TEXT },
+		{ "STATE", "state", CELL_TEXT }, { "VM", "vm", CELL_TEXT },
+		{ "LABEL", "label", CELL_TEXT }, { "CONNECTIONS", "connections", CELL_NUMBER },
+		{ 0 } };
 
-	print_table(result, columns);
+	table_print(result, columns);
 }
 
 static void print_leases(const json_t *result)
 {
-	static const struct column columns[] = { { "MAC", "mac", TEXT }, { "IP", "ip", TEXT },
-		{ "NAME", "name", TEXT }, { "EXPIRES", "expires", TIME }, { 0 } };
+	static const struct table_column columns[] = { { "MAC", "mac", CELL_TEXT },
+		{ "IP", "ip", CELL_TEXT }, { "NAME", "name", CELL_TEXT },
+		{ "EXPIRES", "expires", CELL_TIME }, { 0 } };
 
-	print_table(result, columns);
+	table_print(result, columns);
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -217,7 +103,7 @@ static void print_isolated(const json_t *result)
 {
 	bool is_isolated = json_is_true(json_object_get(result, "isolated"));
 	bool changed = json_is_true(json_object_get(result, "changed"));
-	char *allow = format_value(json_object_get(result, "allow"), LIST);
+	char *allow = table_format(json_object_get(result, "allow"), CELL_LIST);
 	const char *note = json_string_value(json_object_get(result, "note"));
 
 	printf("%s %s", text_of(result, "vm"),
@@ -235,9 +121,9 @@ static void print_isolated(const json_t *result)
 
 static void print_reload(const json_t *result)
 {
-	static const struct column columns[] = { { "CHANGE", "change", TEXT }, { "VM", "vm", TEXT },
-		{ "IP", "ip", TEXT }, { "LOSES", "public", LIST }, { "FORWARDS", "forwards", LIST },
-		{ 0 } };
+	static const struct table_column columns[] = { { "CHANGE", "change", CELL_TEXT },
+		{ "VM", "vm", CELL_TEXT }, { "IP", "ip", CELL_TEXT },
+		{ "LOSES", "public", CELL_LIST }, { "FORWARDS", "forwards", CELL_LIST }, { 0 } };
 	const json_t *vms = json_object_get(result, "vms");
 
 	printf("added %lld, changed %lld, removed %lld\n",
@@ -245,7 +131,7 @@ static void print_reload(const json_t *result)
 		(long long)json_integer_value(json_object_get(result, "changed")),
 		(long long)json_integer_value(json_object_get(result, "removed")));
 	if (json_array_size(vms))
-		print_table(vms, columns);
+		table_print(vms, columns);
 }
 
 static void print_text(const json_t *result)
@@ -256,7 +142,7 @@ static void print_text(const json_t *result)
 /* "2026-11-22 11:02:03  lease  action=add mac=… ip=…" */
 static void print_event(const json_t *event)
 {
-	char *when = format_value(json_object_get(event, "time"), TIME);
+	char *when = table_format(json_object_get(event, "time"), CELL_TIME);
 	const char *key;
 	json_t *value;
 
@@ -268,7 +154,7 @@ static void print_event(const json_t *event)
 
 		if (!strcmp(key, "time") || !strcmp(key, "event"))
 			continue;
-		text = format_value(value, TEXT);
+		text = table_format(value, CELL_TEXT);
 		printf(" %s=%s", key, text);
 		free(text);
 	}
@@ -288,11 +174,11 @@ static void print_events(const json_t *result)
 
 static void print_forwards(const json_t *result)
 {
-	static const struct column columns[] = { { "FORWARD", "forward", TEXT },
-		{ "VM", "vm", TEXT }, { "PORT", "to", NUMBER }, { "SOURCE", "source", YES_NO },
-		{ "LABEL", "label", TEXT }, { 0 } };
+	static const struct table_column columns[] = { { "FORWARD", "forward", CELL_TEXT },
+		{ "VM", "vm", CELL_TEXT }, { "PORT", "to", CELL_NUMBER },
+		{ "SOURCE", "source", CELL_YES_NO }, { "LABEL", "label", CELL_TEXT }, { 0 } };
 
-	print_table(result, columns);
+	table_print(result, columns);
 }
 
 static void print_forward(const json_t *result)
@@ -315,49 +201,150 @@ static void print_forward_gone(const json_t *result)
 struct command {
 	const char *words, *arguments;
 	int min_args, max_args;
-	void (*print)(const json_t *result);
-	const char *help;
+	void (*print)(const json_t *result); /* NULL: it is done here, without the daemon */
+	const char *summary;
+	/* for `eipctl help COMMAND`: ASCII, lines of at most 78 columns; options may be NULL */
+	const char *details, *options, *example;
 };
 
 static const struct command commands[] = {
-	{ "status", "", 0, 0, print_any, "the whole daemon at a glance" },
+	{ "status", "", 0, 0, print_any, "the whole daemon at a glance",
+		"The version, the plan in force and why a newer one is refused, what DHCP was\n"
+		"asked and answered or did not answer and why, how many public addresses are\n"
+		"bound and free, and how often the kernel had to be mended.",
+		NULL, "eipctl status" },
 	{ "reload", "[--dry-run]", 0, 1, print_reload,
-		"read the plan again, or say what that would do" },
-	{ "vm list", "", 0, 0, print_vms, "the VMs of the plan" },
-	{ "vm show", "NAME", 1, 1, print_any, "all about one VM" },
+		"read the plan again, or say what that would do",
+		"Reads the plan file and puts it into force; tells how many VMs were added,\n"
+		"changed and removed. Addresses of VMs that left are free at once. A plan with\n"
+		"any problem is refused: every problem is printed as FILE:LINE: TEXT, the exit\n"
+		"status is 1, and the plan in force stays.",
+		"--dry-run   change nothing; list the VMs that differ and what they would lose",
+		"eipctl reload --dry-run" },
+	{ "vm list", "", 0, 0, print_vms, "the VMs of the plan",
+		"Each VM with its MAC, inner IP, lease (active, expired or none), when that\n"
+		"ends, whether it is isolated, and its public addresses.",
+		NULL, "eipctl vm list" },
+	{ "vm show", "NAME [--xml]", 1, 2, print_vm, "all about one VM",
+		"What `vm list` says of one VM, with its forwards, tags and port, and the\n"
+		"frames of it, and to it, that isolation or anti-spoof dropped.",
+		"--xml       its <interface> element for libvirt instead",
+		"eipctl vm show vm-001" },
 	{ "vm add", "NAME [--mac MAC] [--ip IP]", 1, 5, print_any,
-		"add a VM to the plan; what is not given is chosen" },
+		"add a VM to the plan; what is not given is chosen",
+		"Adds a line at the end of the plan file, keeping all that is there, and puts\n"
+		"it into force. A MAC that is chosen is locally administered; an IP is the\n"
+		"lowest of the bridge's network that is not in the plan.",
+		"--mac MAC   six groups of two hexadecimal digits\n"
+		"--ip IP     in the bridge's network",
+		"eipctl vm add vm-003 --ip 192.168.6.245" },
 	{ "vm del", "NAME", 1, 1, print_deleted,
-		"delete a VM from the plan; its addresses are free" },
+		"delete a VM from the plan; its addresses are free",
+		"Takes the VM's line out of the plan file, and puts that into force: it gets\n"
+		"no lease any more, and its public addresses and forwards are free at once.",
+		NULL, "eipctl vm del vm-003" },
 	{ "vm isolate", "NAME [--allow ADDR/LEN]... [--port PORT]", 1, 131, print_isolated,
-		"cut a VM off; only the allowed still reach it" },
-	{ "vm rejoin", "NAME", 1, 1, print_isolated, "take an isolation back" },
-	{ "ip list", "", 0, 0, print_addresses, "the public addresses" },
-	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address" },
-	{ "ip unbind", "ADDR", 1, 1, print_unbound, "take a public address back" },
-	{ "ip move", "ADDR VM", 2, 2, print_binding, "give a bound address to another VM" },
-	{ "forward list", "", 0, 0, print_forwards, "ports of shared addresses" },
+		"cut a VM off; only the allowed still reach it",
+		"The VM reaches nobody and nobody reaches it: no other VM, not the host, not\n"
+		"the outside, whatever address it takes. Its connections die at once. It keeps\n"
+		"its lease, and its public addresses stay reserved for it. It holds until\n"
+		"`vm rejoin`. A VM that is not there yet is isolated when it comes.",
+		"--allow ADDR/LEN  may still speak with it; up to 64 of them\n"
+		"--port PORT       its port of the bridge, instead of where its MAC is seen",
+		"eipctl vm isolate vm-001 --allow 192.168.6.200" },
+	{ "vm rejoin", "NAME", 1, 1, print_isolated, "take an isolation back",
+		"The VM is on the network again as before, with the public addresses that were\n"
+		"kept for it. One that is not isolated stays as it is.",
+		NULL, "eipctl vm rejoin vm-001" },
+	{ "ip list", "", 0, 0, print_addresses, "the public addresses",
+		"Each address of the pool: free, bound, in cooldown (it rests before another\n"
+		"VM may have it) or in conflict (somebody else answered for it on the wire);\n"
+		"the VM, the label on the outer interface, and how many connections use it.",
+		NULL, "eipctl ip list" },
+	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address",
+		"Without ADDR a free one of the pool is chosen. The first address of a VM is\n"
+		"the source of its own connections. What is bound so already stays. Refused\n"
+		"for an address that another VM has, that is not in the pool, that cools\n"
+		"down, or that somebody answers for on the wire.",
+		NULL, "eipctl ip bind vm-001 20.251.48.99" },
+	{ "ip unbind", "ADDR", 1, 1, print_unbound, "take a public address back",
+		"The address leaves the outer interface and its rules go; connections through\n"
+		"it end. An address of the pool that is free already is no mistake.",
+		NULL, "eipctl ip unbind 20.251.48.99" },
+	{ "ip move", "ADDR VM", 2, 2, print_binding, "give a bound address to another VM",
+		"In one step; the address is never without an owner. Connections through it\n"
+		"end, so that none goes on with the new owner. A free address is bound.",
+		NULL, "eipctl ip move 20.251.48.99 vm-002" },
+	{ "forward list", "", 0, 0, print_forwards, "ports of shared addresses",
+		"Each port, or range of ports, with the VM and the port that it goes to.", NULL,
+		"eipctl forward list" },
 	{ "forward add", "ADDR:PORT/tcp|udp VM[:PORT] [--source]", 2, 3, print_forward,
-		"send a port (or FIRST-LAST) of an address to a VM" },
-	{ "forward del", "ADDR:PORT/tcp|udp", 1, 1, print_forward_gone, "take a forward away" },
-	{ "lease list", "", 0, 0, print_leases, "the VMs that hold a lease" },
-	{ "events", "[--follow]", 0, 1, print_events, "what happened lately, or from now on" },
-	{ "metrics", "", 0, 0, print_text, "counters in Prometheus' text format" },
+		"send a port (or FIRST-LAST) of an address to a VM",
+		"Several VMs share the address, port by port; it cannot be bound as a whole\n"
+		"meanwhile. Without a port the VM's is the same. A range keeps its numbers.",
+		"--source    the VM's own connections leave with the address, unless it has one\n"
+		"            of its own",
+		"eipctl forward add 20.251.48.101:2222/tcp vm-001:22" },
+	{ "forward del", "ADDR:PORT/tcp|udp", 1, 1, print_forward_gone, "take a forward away",
+		"Written as `forward list` shows it; one that is not there is no mistake. With\n"
+		"its last forward the address is free.",
+		NULL, "eipctl forward del 20.251.48.101:2222/tcp" },
+	{ "lease list", "", 0, 0, print_leases, "the VMs that hold a lease",
+		"MAC, IP, name and the end of each lease that is active.", NULL,
+		"eipctl lease list" },
+	{ "events", "[--follow]", 0, 1, print_events, "what happened lately, or from now on",
+		"Leases, binds, moves, reclaims, isolation, reloads, what was mended: the last\n"
+		"1000 since the start, the oldest first.",
+		"--follow    only new ones, as they happen, until interrupted",
+		"eipctl events --follow" },
+	{ "metrics", "", 0, 0, print_text, "counters in Prometheus' text format",
+		"For a collector, such as node_exporter's directory of text files.", NULL,
+		"eipctl metrics > /var/lib/node_exporter/eipd.prom" },
+	{ "help", "[COMMAND]", 0, 2, NULL, "this list, or all about one command",
+		"Needs no daemon. A part of a command lists the commands that begin so.", NULL,
+		"eipctl help ip bind" },
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(*commands))
 
+static void print_summary(FILE *out, const struct command *command)
+{
+	fprintf(out, "  %s%s%s\n        %s\n", command->words, *command->arguments ? " " : "",
+		command->arguments, command->summary);
+}
+
 static void print_usage(FILE *out)
 {
-	fputs("usage: eipctl [-j] [-s SOCKET] COMMAND …\n"
+	fputs("usage: eipctl [-j] [-s SOCKET] COMMAND ...\n"
 	      "  -j, --json           the result as JSON\n"
 	      "  -s, --socket SOCKET  the daemon's socket (default " DEFAULT_SOCKET ")\n"
-	      "  -V, --version  -h, --help\n"
+	      "  -V, --version        print the version\n"
+	      "  -h, --help           print this; after a command: all about that command\n"
+	      "exit status: 0 done, 1 refused, 2 usage, 3 no daemon\n"
 	      "commands (names may be shortened as long as they are unique):\n",
 		out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %s %s\n        %s\n", commands[i].words, commands[i].arguments,
-			commands[i].help);
+		print_summary(out, &commands[i]);
+}
+
+static void print_lines(const char *text)
+{
+	for (const char *end; *text; text = end + (*end == '\n')) {
+		end = text + strcspn(text, "\n");
+		printf("  %.*s\n", (int)(end - text), text);
+	}
+}
+
+static void print_command(const struct command *command)
+{
+	printf("usage: eipctl %s%s%s\n%s\n\n", command->words, *command->arguments ? " " : "",
+		command->arguments, command->summary);
+	print_lines(command->details);
+	if (command->options) {
+		puts("\noptions:");
+		print_lines(command->options);
+	}
+	printf("\nexample:\n  %s\n", command->example);
 }
 
 /*
@@ -396,7 +383,9 @@ __attribute__((format(printf, 1, 2))) static void complain(const char *format, .
 	fputc('\n', stderr);
 }
 
-static const struct command *find_command(int argc, char *const *argv, int *ret_used)
+/* The one command that the words name best; NULL if there is none, or *ret_count more than one. */
+static const struct command *find_command(int argc, char *const *argv, int *ret_used,
+	int *ret_count)
 {
 	const struct command *found = NULL;
 	int best = 0, count = 0;
@@ -413,134 +402,50 @@ static const struct command *find_command(int argc, char *const *argv, int *ret_
 			*ret_used = used;
 		}
 	}
-	if (count == 1)
-		return found;
-	complain(count ? "%s%s%s: more than one command begins so; eipctl -h lists them"
-		       : "%s%s%s: no such command; eipctl -h lists them",
+	*ret_count = count;
+	return count == 1 ? found : NULL;
+}
+
+static int no_command(int argc, char *const *argv, int count)
+{
+	complain(count ? "%s%s%s: more than one command begins so; eipctl help lists them"
+		       : "%s%s%s: no such command; eipctl help lists them",
 		argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
-	return NULL;
+	return EXIT_USAGE;
 }
 
-/* --- the socket --------------------------------------------------------------------------- */
-
-/* patient: nothing may come for a long time. */
-static int connect_to(const char *path, bool patient)
+/* `words` begin with those given, each of which may be shortened. */
+static bool begins_with(const char *words, int argc, char *const *argv)
 {
-	const struct timeval timeout = { .tv_sec = patient ? 0 : TIMEOUT_SECONDS };
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd;
+	for (int i = 0; i < argc; i++) {
+		size_t len = strcspn(words, " "), given = strlen(argv[i]);
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		complain("%s: too long a path for a socket", path);
-		return -1;
-	}
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-		int err = errno;
-
-		if (err == EACCES)
-			complain(
-				"%s: not permitted; run it as root or as a member of the group that "
-				"[control] group names",
-				path);
-		else
-			complain("no daemon at %s (%s); start eipd, or name its socket with -s",
-				path, strerror(err));
-		if (fd >= 0)
-			close(fd);
-		return -1;
-	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
-	return fd;
-}
-
-static bool send_all(int fd, const char *text, size_t len)
-{
-	while (len) {
-		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
+		if (given == 0 || given > len || strncmp(words, argv[i], given))
 			return false;
-		text += n;
-		len -= (size_t)n;
+		words += len + (words[len] == ' ');
 	}
 	return true;
 }
 
-static bool send_request(int fd, const struct command *command, int argc, char *const *argv)
+static int help(int argc, char *const *argv)
 {
-	json_t *words = json_array(), *request = json_pack("{s:o}", "command", words);
-	char *copy = xstrdup(command->words), *next = copy, *word, *text, *line;
-	bool sent;
+	int used = 0, count;
+	const struct command *command = find_command(argc, argv, &used, &count);
 
-	while ((word = strsep(&next, " ")))
-		json_array_append_new(words, json_string(word));
-	free(copy);
-	for (int i = 0; i < argc; i++) {
-		/* what is not UTF-8 cannot be a name of ours either */
-		json_t *argument = json_string(argv[i]);
-
-		json_array_append_new(words, argument ? argument : json_string("?"));
-	}
-	text = json_dumps(request, JSON_COMPACT);
-	line = xasprintf("%s\n", text);
-	sent = send_all(fd, line, strlen(line));
-	free(line);
-	free(text);
-	json_decref(request);
-	return sent;
-}
-
-/* What came from the daemon and is not taken yet. */
-struct reader {
-	int fd;
-	char *data;
-	size_t len, cap;
-};
-
-/* One line, whatever its length. The caller frees; NULL: none came. */
-static char *receive_line(struct reader *reader)
-{
-	for (;;) {
-		char *newline = reader->len ? memchr(reader->data, '\n', reader->len) : NULL, *line;
-		ssize_t n;
-
-		if (newline) {
-			size_t len = (size_t)(newline - reader->data) + 1;
-
-			line = xmemdup(reader->data, len);
-			line[len - 1] = '\0';
-			reader->len -= len;
-			memmove(reader->data, newline + 1, reader->len);
-			return line;
+	if (argc == 0)
+		print_usage(stdout);
+	if (command && used == argc)
+		print_command(command);
+	if (argc == 0 || (command && used == argc))
+		return EXIT_DONE;
+	count = 0;
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (begins_with(commands[i].words, argc, argv)) {
+			print_summary(stdout, &commands[i]);
+			count++;
 		}
-		if (reader->cap - reader->len < 4096)
-			reader->data = xrealloc(reader->data, reader->cap = reader->cap * 2 + 8192,
-				1);
-		n = recv(reader->fd, reader->data + reader->len, reader->cap - reader->len, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return NULL;
-		reader->len += (size_t)n;
 	}
-}
-
-/* The next reply; NULL: none came, or it was none. */
-static json_t *receive_reply(struct reader *reader)
-{
-	char *line = receive_line(reader);
-	json_t *reply = line ? json_loads(line, 0, NULL) : NULL;
-
-	free(line);
-	if (json_is_object(reply))
-		return reply;
-	json_decref(reply);
-	return NULL;
+	return count ? EXIT_DONE : no_command(argc, argv, 0);
 }
 
 /* --- answers ------------------------------------------------------------------------------ */
@@ -597,20 +502,36 @@ static int no_daemon(bool as_json)
 	return EXIT_NO_DAEMON;
 }
 
+static int cannot_connect(const char *socket_path, int err, bool as_json)
+{
+	if (err == -ENAMETOOLONG)
+		complain("%s: too long a path for a socket; [daemon] run-dir can be shorter",
+			socket_path);
+	else if (err == -EACCES)
+		complain("%s: not permitted; run it as root or as a member of the group that "
+			 "[control] group names",
+			socket_path);
+	else
+		complain("no daemon at %s (%s); start eipd, or name its socket with -s",
+			socket_path, strerror(-err));
+	return no_daemon(as_json);
+}
+
 /* Asks, and shows the reply; or replies as they come, as long as they do. */
 static int run(const char *socket_path, const struct command *command, int argc, char *const *argv,
 	bool as_json)
 {
 	bool follow = argc && !strcmp(argv[0], "--follow");
-	struct reader reader = { .fd = connect_to(socket_path, follow) };
-	int status = EXIT_NO_DAEMON;
+	int status = EXIT_NO_DAEMON, err;
+	struct client client;
 	json_t *reply;
 
-	if (reader.fd < 0)
-		return no_daemon(as_json);
-	if (send_request(reader.fd, command, argc, argv)) {
+	err = client_open(&client, socket_path, follow);
+	if (err)
+		return cannot_connect(socket_path, err, as_json);
+	if (client_send(&client, command->words, argc, argv)) {
 		do {
-			reply = receive_reply(&reader);
+			reply = client_receive(&client);
 			if (reply)
 				status = show(command, reply, as_json);
 			json_decref(reply);
@@ -621,9 +542,21 @@ static int run(const char *socket_path, const struct command *command, int argc,
 		complain("the daemon at %s gave no answer; see its log", socket_path);
 		(void)no_daemon(as_json);
 	}
-	free(reader.data);
-	close(reader.fd);
+	client_close(&client);
 	return status;
+}
+
+/* As many as there may be; and where the last may only be a flag, such as [--source], it is that. */
+static bool arguments_fit(const struct command *command, int argc, char *const *argv)
+{
+	const char *flag = strrchr(command->arguments, '[');
+	size_t len = flag ? strlen(flag) : 0;
+
+	if (argc < command->min_args || argc > command->max_args)
+		return false;
+	if (!flag || strncmp(flag, "[--", 3) || strchr(flag, ' ') || argc < command->max_args)
+		return true;
+	return strlen(argv[argc - 1]) == len - 2 && !strncmp(flag + 1, argv[argc - 1], len - 2);
 }
 
 /* -j is taken wherever it stands. */
@@ -648,7 +581,7 @@ int main(int argc, char **argv)
 	const char *socket_path = DEFAULT_SOCKET;
 	const struct command *command;
 	bool as_json = false;
-	int c, used = 0;
+	int c, used = 0, count;
 
 	/* up to the command: what begins with a dash behind it is the command's */
 	while ((c = getopt_long(argc, argv, "+js:Vh", long_options, NULL)) != -1) {
@@ -676,19 +609,19 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(argv[0], "help")) {
-		print_usage(stdout);
-		return EXIT_DONE;
-	}
-	command = find_command(argc, argv, &used);
+	command = find_command(argc, argv, &used, &count);
 	if (!command)
-		return EXIT_USAGE;
+		return no_command(argc, argv, count);
 	argc -= used;
 	argv += used;
-	if (argc < command->min_args || argc > command->max_args) {
-		complain("wrong number of arguments; usage: eipctl %s %s", command->words,
+	if (argc && (!strcmp(argv[argc - 1], "--help") || !strcmp(argv[argc - 1], "-h"))) {
+		print_command(command);
+		return EXIT_DONE;
+	}
+	if (!arguments_fit(command, argc, argv)) {
+		complain("wrong arguments; usage: eipctl %s %s", command->words,
 			command->arguments);
 		return EXIT_USAGE;
 	}
-	return run(socket_path, command, argc, argv, as_json);
+	return command->print ? run(socket_path, command, argc, argv, as_json) : help(argc, argv);
 }

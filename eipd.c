@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/bridge.h"
 #include "common/control.h"
 #include "common/host.h"
 #include "common/log.h"
@@ -290,6 +291,11 @@ static void check_services(const struct config *config, bool port, struct proble
 	}
 }
 
+static void print_step(const char *text)
+{
+	printf("at the start: %s\n", text);
+}
+
 static int test(const struct options *options)
 {
 	struct problems problems = { 0 };
@@ -318,6 +324,8 @@ static int test(const struct options *options)
 	if (status == EXIT_OK)
 		printf("%s: all is well: %zu VMs, %llu public addresses\n", config->path,
 			plan_count(plan), (unsigned long long)config_pool_size(config));
+	if (status == EXIT_OK && config->inner.create)
+		(void)bridge_ensure(route, config, true, print_step, &problems);
 	netlink_close(route);
 	plan_free(plan);
 	config_free(config);
@@ -381,6 +389,11 @@ static int make_directories(const struct config *config)
 	return 0;
 }
 
+static void log_step(const char *text)
+{
+	log_info("bridge: %s", text);
+}
+
 static int look_at_host(struct eipd *eipd)
 {
 	struct problems problems = { 0 }, warnings = { 0 };
@@ -389,7 +402,12 @@ static int look_at_host(struct eipd *eipd)
 	if (err)
 		return cannot_run("no netlink socket: %s", strerror(-err));
 	err = host_check(eipd->route, eipd->config, &eipd->host, &problems, &warnings);
-	if (!err)
+	if (!err && eipd->config->inner.create &&
+		bridge_ensure(eipd->route, eipd->config, false, log_step, &problems) > 0) {
+		problems_done(&warnings);
+		(void)host_check(eipd->route, eipd->config, &eipd->host, &problems, &warnings);
+	}
+	if (!problems.count)
 		check_services(eipd->config, true, &problems);
 	for (size_t i = 0; i < warnings.count; i++)
 		log_warning("%s", warnings.list[i].text);

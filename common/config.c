@@ -56,6 +56,7 @@ static const struct key keys[] = {
 		"the name of the bridge that the VMs are on, as in br0" },
 	{ "inner", "address", "", AT(inner.address), config_set_prefix,
 		"an address of the bridge with its prefix length (8 to 30), as in 192.168.6.22/24" },
+	{ "inner", "create", "no", AT(inner.create), config_set_bool, YES_OR_NO },
 	{ "inner", "uplink", "", AT(inner.uplink), config_set_interface_or_none,
 		"the name of the inner network card, as in eth1, or nothing" },
 	{ "inner", "anti-spoof", "no", AT(inner.anti_spoof), config_set_bool, YES_OR_NO },
@@ -488,6 +489,14 @@ static void set_all(struct config *config, const dictionary *dict, struct proble
 	}
 }
 
+static void check_create(const struct config *config, struct problems *problems)
+{
+	if (config->inner.create && !config->inner.address.addr)
+		problem_add(problems, config->path, config_line(config, "inner", "create"),
+			"[inner] create: needs [inner] address, which the bridge is to have, as in "
+			"192.168.6.22/24");
+}
+
 static unsigned digits_of(uint64_t n)
 {
 	return n < 10 ? 1 : 1 + digits_of(n / 10);
@@ -591,8 +600,10 @@ int config_load(const char *path, struct config **ret_config, struct problems *p
 		problem_add(problems, path, 0, "cannot be parsed");
 	if (dict)
 		check_together(config, problems);
-	if (dict)
+	if (dict) {
+		check_create(config, problems);
 		iniparser_freedict(dict);
+	}
 	free(text);
 	if (problems->count != problems_before) {
 		problems_sort(problems, problems_before);

@@ -102,6 +102,7 @@ struct config {
 	} control;
 	struct {
 		char *bridge, *uplink;
+		bool create;               /* then there is an address */
 		struct ip4_prefix address; /* .addr 0: the bridge's first */
 		bool anti_spoof;
 	} inner;

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/bridge.h"
+
 struct look {
 	struct nl_sock *route;
 	const struct config *config;
@@ -97,7 +99,8 @@ static void check_bridge(struct look *look, struct netlink_link *ret_bridge, str
 {
 	const char *name = look->config->inner.bridge;
 
-	if (!find_link(look, "inner", "bridge", name, "ip link add NAME type bridge makes one",
+	if (!find_link(look, "inner", "bridge", name,
+		    "ip link add NAME type bridge makes one, and so does [inner] create = yes",
 		    ret_bridge))
 		return;
 	host->bridge_mac = ret_bridge->mac;
@@ -154,9 +157,14 @@ int host_check(struct nl_sock *route, const struct config *config, struct host *
 	struct netlink_link bridge = { 0 };
 	struct host host = { 0 };
 
-	check_bridge(&look, &bridge, &host);
-	check_pool(&look, &host);
-	check_uplink(&look, &bridge);
+	/* a bridge that is still to be made needs no more questions than those asked for it */
+	if (config->inner.create && bridge_ensure(route, config, true, NULL, problems) != 0) {
+		host.inner = config->inner.address;
+	} else {
+		check_bridge(&look, &bridge, &host);
+		check_pool(&look, &host);
+		check_uplink(&look, &bridge);
+	}
 	check_outer(&look);
 	*ret_host = host;
 	return problems->count == problems_before ? 0 : -EINVAL;

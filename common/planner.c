@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/libvirt.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/planstore.h"
@@ -394,13 +395,21 @@ static void command_vm_show(void *ctx, struct control_request *request, unsigned
 {
 	const struct planner *planner = ctx;
 	const struct vm *vm = plan_by_name(planner->plan, argv[0]);
+	char *xml;
 
-	(void)argc;
-	if (vm)
-		control_reply(request, describe_vm(planner, vm));
-	else
+	if (argc == 2 && strcmp(argv[1], "--xml")) {
+		control_refuse(request, NULL, "%s: unexpected; usage: eipctl vm show NAME [--xml]",
+			argv[1]);
+	} else if (!vm) {
 		control_refuse(request, NULL,
 			"%s: no such VM in the plan; eipctl vm list shows them", argv[0]);
+	} else if (argc == 2) {
+		xml = libvirt_interface(&vm->mac, planner->config->inner.bridge);
+		control_reply(request, json_string(xml));
+		free(xml);
+	} else {
+		control_reply(request, describe_vm(planner, vm));
+	}
 }
 
 static void command_vm_add(void *ctx, struct control_request *request, unsigned argc,
@@ -455,7 +464,7 @@ static void command_vm_del(void *ctx, struct control_request *request, unsigned 
 static const struct control_command commands[] = {
 	{ "reload", 0, 1, command_reload },
 	{ "vm list", 0, 0, command_vm_list },
-	{ "vm show", 1, 1, command_vm_show },
+	{ "vm show", 1, 2, command_vm_show },
 	{ "vm add", 1, 5, command_vm_add },
 	{ "vm del", 1, 1, command_vm_del },
 };

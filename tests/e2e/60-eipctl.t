@@ -43,6 +43,11 @@ shows "vm list" "vm-001 .*" "$MAC1" "$IP1" "$EIP1" vm-002 "$IP2" -- vm list
 check "vm list has a line of headings and one for each machine" \
 	test "$(ctl vm list | wc -l)" = 3
 shows "vm show" vm-001 "$MAC1" "$IP1" "$EIP1" -- vm show vm-001
+shows "vm show --xml" '<interface type="bridge">' "mac address=\"$MAC1\"" 'source bridge="br0"' \
+	'model type="virtio"' -- vm show vm-001 --xml
+check "vm show --xml is well-formed" "$PYTHON" -c 'import sys, xml.dom.minidom as dom
+dom.parseString(sys.argv[1])' "$(ctl vm show vm-001 --xml)"
+is "-j vm show --xml is the same text" "$(field d vm show vm-001 --xml)" "$(ctl vm show vm-001 --xml)"
 shows "ip list" "$EIP1 .*vm-001" 'eth0:1' '20\.251\.48\.110 .*free' -- ip list
 check "ip list has a line of headings and one for each address" test "$(ctl ip list | wc -l)" = 13
 shows "lease list" "$MAC1" "$IP1" vm-001 -- lease list
@@ -125,6 +130,10 @@ usage vm
 usage vm nonsense
 usage vm show
 usage vm show vm-001 surplus
+usage vm show vm-001 --xml surplus
+usage reload surplus
+usage events --nonsense
+usage forward add "$EIP2:80/tcp" vm-001 surplus
 usage ip bind
 usage ip move "$EIP1"
 usage ip bind vm-001 "$EIP1" surplus
@@ -140,6 +149,7 @@ done
 
 # ---- refusals
 refused "vm show of a machine that is not there" 1 'vm-999' vm show vm-999
+refused "vm show --xml of a machine that is not there" 1 'vm-999' vm show vm-999 --xml
 is "-j: as {\"error\": …}" "$(ctl -j vm show vm-999 2>/dev/null | json '"vm-999" in d["error"]')" true
 refused "a socket that is not there" 3 "$T/nowhere" -s "$T/nowhere" status
 

@@ -214,6 +214,8 @@ static const struct key_row {
 			"127.0.0.1/8", "224.0.0.1/24", "0.0.0.0/24", "br0" } },
 	{ "inner", "uplink", show_text, AT(inner.uplink), "", { { "eth1", "eth1" }, { "", "" } },
 		{ "eth/1", "eth1, eth2", "sixteen-letters-" } },
+	{ "inner", "create", show_bool, AT(inner.create), "no", { { "no", "no" } },
+		{ "", "true", "Yes" } },
 	{ "outer", "interface", show_text, AT(outer.interface), NULL,
 		{ { "eth0", "eth0" }, { "bond0.5", "bond0.5" } },
 		{ "", "eth0:1", "eth 0", "a/b", "..", "sixteen-letters-" } },
@@ -287,7 +289,8 @@ static const struct key_row {
 	{ "plan", "watch", show_bool, AT(plan.watch), "no", { { "yes", "yes" } }, { "on", "" } },
 	{ "dhcp", "callback-user", show_text, AT(dhcp.callback_user), "",
 		{ { "nobody", "nobody" }, { "", "" } }, { NULL } },
-	{ "nat", "auto-bind", show_bool, AT(nat.auto_bind), "no", { { "yes", "yes" } }, { "x", "" } },
+	{ "nat", "auto-bind", show_bool, AT(nat.auto_bind), "no", { { "yes", "yes" } },
+		{ "x", "" } },
 	{ "nat", "reclaim-after", show_u32, AT(nat.reclaim_after), "4294967295",
 		{ { "1h", "3600" }, { "never", "4294967295" } }, { "0", "x", "" } },
 	{ "nat", "hairpin", show_bool, AT(nat.hairpin), "yes", { { "no", "no" } },
@@ -546,6 +549,13 @@ static const struct mistake_row {
 		"[inner]\nbridge = br0\n[outer]\ninterface = thirteenlette\n"
 		"pool = 1.1.1.1-1.1.1.10\n",
 		{ { 4, "thirteenlette" } } },
+	{ "a bridge to be made without an address to give it",
+		"[inner]\nbridge = br0\ncreate = yes\n[outer]\ninterface = eth0\npool = 1.1.1.1\n",
+		{ { 3, "[inner] address" } } },
+	{ "a bridge to be made with an empty address",
+		"[inner]\nbridge = br0\naddress =\ncreate = yes\n[outer]\ninterface = eth0\n"
+		"pool = 1.1.1.1\n",
+		{ { 4, "[inner] address" } } },
 	{ "a pool inside the inner network",
 		"[inner]\nbridge = br0\naddress = 192.168.6.22/24\n[outer]\n"
 		"interface = eth0\npool = 1.1.1.1, 192.168.6.99\n",
