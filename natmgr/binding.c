@@ -659,15 +659,26 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 	return count;
 }
 
-bool binding_cool(struct binding_table *table, time_t now)
+bool binding_cool(struct binding_table *table, const struct config *config, time_t now)
 {
 	size_t before = table->cooling_count;
 
 	for (size_t i = 0; i < table->cooling_count;) {
-		if (table->cooling[i].until <= now)
-			table->cooling[i] = table->cooling[--table->cooling_count];
+		struct cooldown *cooldown = &table->cooling[i];
+
+		/* a clock that was set back must not make it longer than it may be */
+		if (cooldown->until > now + (time_t)config->nat.cooldown)
+			cooldown->until = now + (time_t)config->nat.cooldown;
+		if (cooldown->until <= now)
+			*cooldown = table->cooling[--table->cooling_count];
 		else
 			i++;
 	}
 	return table->cooling_count != before;
+}
+
+void binding_shift_cooldowns(struct binding_table *table, time_t seconds)
+{
+	for (size_t i = 0; i < table->cooling_count; i++)
+		table->cooling[i].until += seconds;
 }

@@ -116,8 +116,10 @@ uint32_t binding_choose(const struct binding_table *table, const struct config *
 bool binding_follow(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, struct binding **ret_lost, size_t *ret_lost_count);
 
-/* Forgets what has cooled down. True if anything changed. */
-bool binding_cool(struct binding_table *table, time_t now);
+/* Forgets what has cooled down. True if anything changed. Nothing cools down for longer than is configured now. */
+bool binding_cool(struct binding_table *table, const struct config *config, time_t now);
+/* All of them end so much later: to go over to another clock. */
+void binding_shift_cooldowns(struct binding_table *table, time_t seconds);
 
 /*
  * Whom a name and MAC of the table mean in the plan: the name first, then, under a new name, the

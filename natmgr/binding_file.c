@@ -117,7 +117,8 @@ static const char *parse_cooldown(struct binding_table *table, char *const *word
 		return "not a MAC";
 	errno = 0;
 	cooldown.until = (time_t)strtoll(word[4], &end, 10);
-	if (errno || *end || end == word[4])
+	/* beyond the year 30,000 it is damage */
+	if (errno || *end || end == word[4] || cooldown.until < 0 || cooldown.until >> 40)
 		return "not a time";
 	snprintf(cooldown.vm, sizeof(cooldown.vm), "%s", word[2]);
 	table->cooling = xrealloc(table->cooling, table->cooling_count + 1, sizeof(cooldown));

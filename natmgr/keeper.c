@@ -59,12 +59,23 @@ static void run_batch(struct keeper *keeper);
 
 /* --- state file --------------------------------------------------------------------------- */
 
+time_t keeper_seconds(void)
+{
+	return (time_t)(loop_now() / 1000);
+}
+
+/* In the file, cooldowns end by the wall clock, which goes on while the host is off. */
 static int save(struct keeper *keeper)
 {
+	time_t ahead = time(NULL) - keeper_seconds();
 	size_t len;
-	char *text = binding_format(&keeper->table, keeper->config->outer.interface, &len);
-	int err = statefile_write(keeper->state_path, text, len);
+	char *text;
+	int err;
 
+	binding_shift_cooldowns(&keeper->table, ahead);
+	text = binding_format(&keeper->table, keeper->config->outer.interface, &len);
+	binding_shift_cooldowns(&keeper->table, -ahead);
+	err = statefile_write(keeper->state_path, text, len);
 	free(text);
 	return err;
 }
@@ -123,8 +134,8 @@ static int recover_state(struct keeper *keeper, const struct problems *problems,
 		*ret_error = xstrdup(error);
 	} else {
 		/* the kernel's own rules say who had what */
-		size_t count = rebuild_bindings(&have, keeper->config, keeper->plan, time(NULL),
-			&keeper->table);
+		size_t count = rebuild_bindings(&have, keeper->config, keeper->plan,
+			keeper_seconds(), &keeper->table);
 
 		backend->end(backend);
 		ruleset_done(&have);
@@ -538,7 +549,7 @@ struct follow {
 /* The bindings as the plan says, with auto-bind where so configured. */
 static bool follow_plan(struct keeper *keeper, struct binding_table *table, struct follow *follow)
 {
-	time_t now = time(NULL);
+	time_t now = keeper_seconds();
 	bool changed;
 
 	free(follow->lost);
@@ -631,7 +642,8 @@ static int load_state(struct keeper *keeper, char **ret_error)
 	problems_done(&problems);
 	if (err)
 		return err;
-	changed = binding_cool(&keeper->table, time(NULL));
+	binding_shift_cooldowns(&keeper->table, keeper_seconds() - time(NULL));
+	changed = binding_cool(&keeper->table, keeper->config, keeper_seconds());
 	prepare_table(keeper);
 	changed = follow_plan(keeper, &keeper->table, &follow) || changed;
 	log_follow(keeper, &follow);

@@ -162,7 +162,7 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 	desired_done(&desired);
 	/* nobody may have these yet */
 	for (size_t i = 0; i < table->cooling_count; i++)
-		numbers.free -= table->cooling[i].until > time(NULL) &&
+		numbers.free -= table->cooling[i].until > keeper_seconds() &&
 			config_pool_contains(config, table->cooling[i].address);
 	return numbers;
 }

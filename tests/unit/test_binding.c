@@ -62,7 +62,7 @@ static int run(struct binding_table *table, const struct config *config, const s
 		address = binding_choose(table, config, step->vm, step->address, step->now);
 		return address ? (int)(address & 255) : -1;
 	case COOL:
-		return binding_cool(table, step->now);
+		return binding_cool(table, config, step->now);
 	case END:
 		break;
 	}
@@ -472,8 +472,10 @@ static const struct damaged_row {
 		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 0 eth0:2 -\n", 2 },
 	{ "damaged: a forward without its last word",
 		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2\n", 2 },
-	{ "damaged: a cooldown without a time", HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 soon\n", 2 },
-	{ "damaged: a cooldown with half a time", HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 17x\n", 2 },
+	{ "damaged: a cooldown without a time",
+		HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 soon\n", 2 },
+	{ "damaged: a cooldown with half a time",
+		HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 17x\n", 2 },
 	{ "damaged: a cooldown of no address", HEAD "cooldown x vm-001 17\n", 2 },
 	{ "damaged: blocks of zeros, as a crash leaves them, read as the text before them",
 		HEAD BIND_99 "\x01\x01\n", 3 },
