@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "natmgr/binding_store.h"
 
 /* An address that somebody else answered for is not chosen again for so long. */
 #define CONFLICT_MS 600000
@@ -143,7 +144,7 @@ static int apply(struct keeper_change *change, struct binding_table *table, char
 	const struct binding *bound = binding_find(table, order->address);
 	const struct config *config = order->commands->config;
 	const struct plan *plan = keeper_plan(order->commands->keeper);
-	time_t now = keeper_seconds();
+	time_t now = binding_seconds();
 
 	switch (order->verb) {
 	case VERB_BIND:
@@ -251,11 +252,11 @@ static bool is_asked_for(const struct commands *commands, uint32_t address)
 static uint32_t choose(const struct commands *commands, const char *vm, uint32_t from)
 {
 	const struct binding_table *table = keeper_table(commands->keeper);
-	uint32_t address = binding_choose(table, commands->config, vm, from, keeper_seconds());
+	uint32_t address = binding_choose(table, commands->config, vm, from, binding_seconds());
 
 	while (address && (find_conflict(commands, address) || is_asked_for(commands, address)))
 		address = binding_choose(table, commands->config, vm, address + 1,
-			keeper_seconds());
+			binding_seconds());
 	return address;
 }
 
@@ -577,7 +578,7 @@ static void list_addresses(const struct commands *commands, struct listing *ret_
 static json_t *describe_row(const struct commands *commands, const struct row *row)
 {
 	const struct cooldown *cooling = binding_cooling(keeper_table(commands->keeper),
-		row->address, keeper_seconds());
+		row->address, binding_seconds());
 	const struct conflict *conflict = find_conflict(commands, row->address);
 	bool taken = row->binding || row->forward;
 	char text[IP4_STRLEN];
@@ -597,7 +598,7 @@ static json_t *describe_row(const struct commands *commands, const struct row *r
 		json_object_set_new(object, "shared", json_true());
 	if (cooling && !taken)
 		json_object_set_new(object, "until",
-			json_integer(time(NULL) + cooling->until - keeper_seconds()));
+			json_integer(time(NULL) + cooling->until - binding_seconds()));
 	if (conflict && !taken)
 		json_object_set_new(object, "answered_by",
 			json_string(mac_format(&conflict->mac, (char[MAC_STRLEN]){ 0 })));

@@ -12,14 +12,12 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
-#include "common/statefile.h"
+#include "natmgr/drop_count.h"
 #include "natmgr/isolate_command.h"
+#include "natmgr/isolation_store.h"
 #include "natmgr/nft.h"
 #include "natmgr/seating.h"
 
-#define STATE_MAX (4 << 20)
-/* So old counters may be: all VMs of a list are told from one reading. */
-#define COUNTERS_MS 20
 /* Several VMs that come at once are seated at once. */
 #define SETTLE_MS 5
 
@@ -37,120 +35,19 @@ struct isolate {
 	struct nft *nft; /* NULL: this kernel has no nfnetlink */
 	struct loop_timer resync, settle;
 	struct isolate_commands *commands;
-	struct nft_counter *counters; /* as they were read last */
-	size_t counter_count;
-	uint64_t counters_read;
+	struct drop_count drops;
 	uint64_t repaired;
 	char error[NFT_ERROR_SIZE]; /* of the last sync; "": it worked */
 	bool anti_spoof;
 };
 
-/* --- state file --------------------------------------------------------------------------- */
-
-static char *state_path(const struct config *config)
-{
-	return xasprintf("%s/isolated", config->daemon.state_dir);
-}
-
-static int save(struct isolate *isolate)
-{
-	size_t len;
-	char *text = isolation_format(&isolate->isolation, &len);
-	int err = statefile_update(isolate->state_path, text, len);
-
-	free(text);
-	return err;
-}
-
 static void save_or_warn(struct isolate *isolate)
 {
-	int err = save(isolate);
+	int err = isolation_store_save(isolate->state_path, &isolate->isolation);
 
 	if (err)
 		log_error("isolation: %s cannot be written: %s", isolate->state_path,
 			strerror(-err));
-}
-
-/* -ENOENT: there is none; -EINVAL: damaged, but *ret_isolation has what can be made of it. */
-static int read_state(const char *path, struct isolation *ret_isolation, struct problems *problems)
-{
-	char *text;
-	size_t len;
-	int err = statefile_read(path, STATE_MAX, &text, &len);
-
-	*ret_isolation = (struct isolation){ 0 };
-	if (err == -ENOENT)
-		return err;
-	if (err) {
-		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
-		return err;
-	}
-	err = isolation_parse(text, path, ret_isolation, problems);
-	free(text);
-	return err;
-}
-
-void isolate_check_state(const struct config *config, struct problems *problems)
-{
-	struct isolation isolation;
-	char *path = state_path(config);
-
-	(void)read_state(path, &isolation, problems);
-	isolation_done(&isolation);
-	free(path);
-}
-
-/* What the kernel's table says: only an isolated VM has a counter of frames to it. */
-static void take_isolated(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
-{
-	struct isolation *isolation = ctx;
-
-	(void)packets;
-	(void)bytes;
-	if (!strncmp(name, "to-", 3) && plan_name_is_valid(name + 3) &&
-		isolation->count < ISOLATION_MAX && !isolation_find(isolation, name + 3))
-		(void)isolation_add(isolation, name + 3, NULL, 0, "");
-}
-
-/*
- * The file is gone or damaged: then whoever the kernel keeps isolated stays so. A damaged one is
- * kept for whoever wants to look at it.
- */
-static void load_state(struct isolate *isolate)
-{
-	char *aside = xasprintf("%s.damaged", isolate->state_path);
-	struct problems problems = { 0 };
-	char *text, *old;
-	size_t len, before;
-	int err;
-
-	err = read_state(isolate->state_path, &isolate->isolation, &problems);
-	if (err && isolate->nft) {
-		before = isolate->isolation.count;
-		(void)nft_read_counters(isolate->nft, take_isolated, &isolate->isolation);
-		if (isolate->isolation.count != before)
-			log_error("isolation: %zu VMs are isolated in the kernel, but not in %s; "
-				  "they stay so until eipctl vm rejoin",
-				isolate->isolation.count - before, isolate->state_path);
-	}
-	if (err && err != -ENOENT) {
-		for (size_t i = 0; i < problems.count; i++) {
-			text = problem_format(&problems.list[i]);
-			log_error("isolation: %s", text);
-			free(text);
-		}
-		if (!statefile_read(isolate->state_path, STATE_MAX, &old, &len)) {
-			(void)statefile_write(aside, old, len);
-			free(old);
-		}
-		log_error(
-			"isolation: the damaged file is kept as %s; every VM that it or the "
-			"kernel names is isolated (%zu), from all hosts where its list of allowed "
-			"ones is lost; eipctl vm isolate and vm rejoin put it right",
-			aside, isolate->isolation.count);
-	}
-	problems_done(&problems);
-	free(aside);
 }
 
 /* --- frames that pass no hook -------------------------------------------------------------- */
@@ -241,7 +138,8 @@ static int sync_kernel(struct isolate *isolate)
 	if (err && strcmp(error, isolate->error) != 0)
 		log_error("isolation: %s", error);
 	snprintf(isolate->error, sizeof(isolate->error), "%s", err ? error : "");
-	isolate->counters_read = 0;
+	isolate->drops.read_at = 0;
+	isolate->drops.nft = isolate->isolation.count || isolate->anti_spoof ? isolate->nft : NULL;
 	if (repaired) {
 		isolate->repaired++;
 		log_warning("isolation: the nf_tables table bridge " GUARD_TABLE
@@ -467,7 +365,7 @@ static void roll_back(struct isolate *isolate, struct isolation *before)
 
 static int make_true(struct isolate *isolate, struct isolation *before, char **ret_error)
 {
-	int err = save(isolate);
+	int err = isolation_store_save(isolate->state_path, &isolate->isolation);
 
 	if (err)
 		*ret_error = xasprintf("%s cannot be written: %s; nothing was changed",
@@ -549,57 +447,6 @@ const struct plan *isolate_plan(const struct isolate *isolate)
 
 /* --- what is told ------------------------------------------------------------------------- */
 
-static void take_counter(void *ctx, const char *name, uint64_t packets, uint64_t bytes)
-{
-	struct isolate *isolate = ctx;
-	struct nft_counter *counter;
-
-	isolate->counters = xrealloc(isolate->counters, isolate->counter_count + 1,
-		sizeof(*isolate->counters));
-	counter = &isolate->counters[isolate->counter_count++];
-	*counter = (struct nft_counter){ .packets = packets, .bytes = bytes };
-	snprintf(counter->name, sizeof(counter->name), "%s", name);
-}
-
-static int compare_counters(const void *a, const void *b)
-{
-	const struct nft_counter *ca = a, *cb = b;
-
-	return strcmp(ca->name, cb->name);
-}
-
-static bool has_counters(const struct isolate *isolate)
-{
-	return isolate->nft && (isolate->isolation.count || isolate->anti_spoof);
-}
-
-static void read_counters(struct isolate *isolate)
-{
-	uint64_t now = loop_now();
-
-	if (isolate->counters_read && now - isolate->counters_read < COUNTERS_MS)
-		return;
-	isolate->counters_read = now;
-	isolate->counter_count = 0;
-	if (!has_counters(isolate))
-		return;
-	(void)nft_read_counters(isolate->nft, take_counter, isolate);
-	qsort(isolate->counters, isolate->counter_count, sizeof(*isolate->counters),
-		compare_counters);
-}
-
-static uint64_t dropped(struct isolate *isolate, const char *vm, bool is_from)
-{
-	struct nft_counter key, *found = NULL;
-
-	read_counters(isolate);
-	guard_counter_name(vm, is_from, key.name);
-	if (isolate->counter_count)
-		found = bsearch(&key, isolate->counters, isolate->counter_count, sizeof(key),
-			compare_counters);
-	return found ? found->packets : 0;
-}
-
 static json_t *allow_json(const struct isolated *isolated)
 {
 	json_t *list = json_array();
@@ -631,8 +478,9 @@ void isolate_describe_vm(struct isolate *isolate, const struct vm *vm, json_t *o
 	json_object_set_new(object, "allow", allow_json(isolated));
 	json_object_set_new(object, "port", port_json(isolate, isolated, vm));
 	json_object_set_new(object, "dropped",
-		json_pack("{s:I, s:I}", "from", (json_int_t)dropped(isolate, vm->name, true), "to",
-			(json_int_t)dropped(isolate, vm->name, false)));
+		json_pack("{s:I, s:I}", "from",
+			(json_int_t)drop_count_of(&isolate->drops, vm->name, true), "to",
+			(json_int_t)drop_count_of(&isolate->drops, vm->name, false)));
 }
 
 json_t *isolate_describe(const struct isolate *isolate, const char *name)
@@ -656,17 +504,6 @@ json_t *isolate_status(const struct isolate *isolate)
 		*isolate->error ? json_string(isolate->error) : json_null());
 }
 
-/* "from-vm-001" is {vm="vm-001",direction="from"}; what no VM's port sent has no name. */
-static void print_dropped(FILE *out, const struct nft_counter *counter)
-{
-	bool is_from = !strncmp(counter->name, "from", 4);
-	const char *vm = counter->name + (is_from ? 5 : 3);
-
-	fprintf(out, "eipd_vm_dropped_frames_total{vm=\"%s\",direction=\"%s\"} %llu\n",
-		strchr(vm, '_') ? "" : vm, is_from ? "from" : "to",
-		(unsigned long long)counter->packets);
-}
-
 void isolate_metrics(struct isolate *isolate, FILE *out)
 {
 	fprintf(out,
@@ -676,9 +513,7 @@ void isolate_metrics(struct isolate *isolate, FILE *out)
 		"anti-spoof dropped.\n"
 		"# TYPE eipd_vm_dropped_frames_total counter\n",
 		isolate->isolation.count);
-	read_counters(isolate);
-	for (size_t i = 0; i < isolate->counter_count; i++)
-		print_dropped(out, &isolate->counters[i]);
+	drop_count_print(&isolate->drops, out);
 }
 
 uint64_t isolate_repaired(const struct isolate *isolate)
@@ -725,11 +560,11 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	isolate->config = setup->config;
 	isolate->inner = setup->inner;
 	isolate->anti_spoof = setup->config->inner.anti_spoof;
-	isolate->state_path = state_path(setup->config);
+	isolate->state_path = isolation_store_path(setup->config);
 	seating_init(&isolate->seating, setup->plan, isolate->anti_spoof);
 	err = open_kernel(isolate, ret_error);
 	if (!err) {
-		load_state(isolate);
+		isolation_store_load(isolate->state_path, isolate->nft, &isolate->isolation);
 		changed = isolation_follow(&isolate->isolation, setup->plan);
 		changed = look(isolate) || changed;
 		if (sync_kernel(isolate) && isolate->anti_spoof) {
@@ -768,7 +603,7 @@ void isolate_free(struct isolate *isolate)
 	netlink_close(isolate->route);
 	seating_done(&isolate->seating);
 	isolation_done(&isolate->isolation);
-	free(isolate->counters);
+	drop_count_done(&isolate->drops);
 	free(isolate->state_path);
 	free(isolate);
 }
@@ -777,6 +612,14 @@ void isolate_remove(struct isolate *isolate)
 {
 	isolate->anti_spoof = false;
 	(void)sync_kernel(isolate);
+}
+
+void isolate_check_state(const struct config *config, struct problems *problems)
+{
+	char *path = isolation_store_path(config);
+
+	isolation_store_check(path, problems);
+	free(path);
 }
 
 int isolate_check_kernel(char **ret_error)

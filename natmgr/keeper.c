@@ -14,12 +14,9 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
-#include "common/statefile.h"
 #include "common/worker.h"
-#include "natmgr/binding_file.h"
-#include "natmgr/rebuild.h"
+#include "natmgr/binding_store.h"
 
-#define STATE_MAX (64 << 20)
 /* The lock of iptables: asked for again this often, and given up after this long. */
 #define LOCK_RETRY_MS 5
 #define LOCK_LIMIT_MS 10000
@@ -56,103 +53,6 @@ struct keeper {
 };
 
 static void run_batch(struct keeper *keeper);
-
-/* --- state file --------------------------------------------------------------------------- */
-
-time_t keeper_seconds(void)
-{
-	return (time_t)(loop_now() / 1000);
-}
-
-/* In the file, cooldowns end by the wall clock, which goes on while the host is off. */
-static int save(struct keeper *keeper)
-{
-	time_t ahead = time(NULL) - keeper_seconds();
-	size_t len;
-	char *text;
-	int err;
-
-	binding_shift_cooldowns(&keeper->table, ahead);
-	text = binding_format(&keeper->table, keeper->config->outer.interface, &len);
-	binding_shift_cooldowns(&keeper->table, -ahead);
-	err = statefile_write(keeper->state_path, text, len);
-	free(text);
-	return err;
-}
-
-static char *state_path(const struct config *config)
-{
-	return xasprintf("%s/bindings", config->daemon.state_dir);
-}
-
-/* 0 also where there is none yet. */
-static int read_state(const char *path, struct binding_table *ret_table, struct problems *problems)
-{
-	char *text;
-	size_t len;
-	int err = statefile_read(path, STATE_MAX, &text, &len);
-
-	if (err == -ENOENT) {
-		*ret_table = (struct binding_table){ 0 };
-		return 0;
-	}
-	if (err) {
-		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
-		return err;
-	}
-	err = binding_parse(text, path, ret_table, problems);
-	free(text);
-	return err;
-}
-
-void keeper_check_state(const struct config *config, struct problems *problems)
-{
-	struct binding_table table = { 0 };
-	char *path = state_path(config);
-
-	(void)read_state(path, &table, problems);
-	binding_table_done(&table);
-	free(path);
-}
-
-/* A damaged file is set aside, not overwritten: somebody may want to look at it. */
-static int recover_state(struct keeper *keeper, const struct problems *problems, char **ret_error)
-{
-	struct backend *backend = keeper->reconcile.backend;
-	char *aside = xasprintf("%s.damaged", keeper->state_path);
-	char error[BACKEND_ERROR_SIZE], *text;
-	struct ruleset have;
-	int err;
-
-	for (size_t i = 0; i < problems->count; i++) {
-		text = problem_format(&problems->list[i]);
-		log_error("nat: %s", text);
-		free(text);
-	}
-	err = backend->begin(backend, &have, error);
-	if (err) {
-		*ret_error = xstrdup(error);
-	} else {
-		/* the kernel's own rules say who had what */
-		size_t count = rebuild_bindings(&have, keeper->config, keeper->plan,
-			keeper_seconds(), &keeper->table);
-
-		backend->end(backend);
-		ruleset_done(&have);
-		if (rename(keeper->state_path, aside) < 0)
-			err = -errno;
-		if (err)
-			*ret_error = xasprintf("%s is damaged and cannot be set aside: %s",
-				keeper->state_path, strerror(-err));
-		else
-			log_error(
-				"nat: the damaged file is set aside as %s; %zu bindings were taken "
-				"over from the kernel's rules",
-				aside, count);
-	}
-	free(aside);
-	return err;
-}
 
 /* --- the kernel --------------------------------------------------------------------------- */
 
@@ -334,7 +234,7 @@ static void restore(struct keeper *keeper, int err, const char *why)
 		change->result = err;
 		change->error = xstrdup(why);
 	}
-	if (changed && save(keeper))
+	if (changed && binding_store_save(keeper->state_path, keeper->config, &keeper->table))
 		log_error("nat: %s cannot be written back", keeper->state_path);
 }
 
@@ -452,7 +352,7 @@ static void run_batch(struct keeper *keeper)
 		end_batch(keeper);
 		return;
 	}
-	err = save(keeper);
+	err = binding_store_save(keeper->state_path, keeper->config, &keeper->table);
 	if (err) {
 		snprintf(error, sizeof(error), "%s cannot be written: %s; nothing was changed",
 			keeper->state_path, strerror(-err));
@@ -549,7 +449,7 @@ struct follow {
 /* The bindings as the plan says, with auto-bind where so configured. */
 static bool follow_plan(struct keeper *keeper, struct binding_table *table, struct follow *follow)
 {
-	time_t now = keeper_seconds();
+	time_t now = binding_seconds();
 	bool changed;
 
 	free(follow->lost);
@@ -632,24 +532,20 @@ static void warn_outside_pool(const struct keeper *keeper)
 
 static int load_state(struct keeper *keeper, char **ret_error)
 {
-	struct problems problems = { 0 };
 	struct follow follow = { 0 };
 	bool changed;
-	int err = 0;
+	int err = binding_store_load(keeper->state_path, keeper->config, keeper->plan,
+		keeper->reconcile.backend, &keeper->table, ret_error);
 
-	if (read_state(keeper->state_path, &keeper->table, &problems))
-		err = recover_state(keeper, &problems, ret_error);
-	problems_done(&problems);
 	if (err)
 		return err;
-	binding_shift_cooldowns(&keeper->table, keeper_seconds() - time(NULL));
-	changed = binding_cool(&keeper->table, keeper->config, keeper_seconds());
+	changed = binding_cool(&keeper->table, keeper->config, binding_seconds());
 	prepare_table(keeper);
 	changed = follow_plan(keeper, &keeper->table, &follow) || changed;
 	log_follow(keeper, &follow);
 	free(follow.lost);
 	warn_outside_pool(keeper);
-	err = changed ? save(keeper) : 0;
+	err = changed ? binding_store_save(keeper->state_path, keeper->config, &keeper->table) : 0;
 	if (err)
 		log_warning("nat: %s cannot be written: %s; no address can be bound",
 			keeper->state_path, strerror(-err));
@@ -669,7 +565,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		.plan = plan,
 		.isolation = isolation,
 		.hooks = *hooks,
-		.state_path = state_path(config) };
+		.state_path = binding_store_path(config) };
 	TAILQ_INIT(&keeper->waiting);
 	TAILQ_INIT(&keeper->batch);
 	worker_init(&keeper->worker, loop);

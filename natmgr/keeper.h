@@ -75,10 +75,4 @@ struct announce *keeper_announce(struct keeper *keeper);
 bool keeper_is_in_sync(const struct keeper *keeper);
 uint64_t keeper_repaired(const struct keeper *keeper);
 
-/* What cooldowns are counted in: seconds of a clock that nobody can set, loop_now()'s. */
-time_t keeper_seconds(void);
-
-/* For `eipd -t`: the state file can be read; else problems. */
-void keeper_check_state(const struct config *config, struct problems *problems);
-
 #endif

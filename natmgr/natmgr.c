@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "natmgr/binding_store.h"
 #include "natmgr/command.h"
 #include "natmgr/hairpin.h"
 #include "natmgr/isolate.h"
@@ -162,7 +163,7 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 	desired_done(&desired);
 	/* nobody may have these yet */
 	for (size_t i = 0; i < table->cooling_count; i++)
-		numbers.free -= table->cooling[i].until > keeper_seconds() &&
+		numbers.free -= table->cooling[i].until > binding_seconds() &&
 			config_pool_contains(config, table->cooling[i].address);
 	return numbers;
 }
@@ -321,6 +322,9 @@ int natmgr_check_anti_spoof(char **ret_error)
 
 void natmgr_check_state(const struct config *config, struct problems *problems)
 {
-	keeper_check_state(config, problems);
+	char *path = binding_store_path(config);
+
+	binding_store_check(path, problems);
+	free(path);
 	isolate_check_state(config, problems);
 }

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * binding_store: the bindings on disk, and where the file is damaged, from the kernel's rules.
+ */
+#ifndef EIPD_NATMGR_BINDING_STORE_H
+#define EIPD_NATMGR_BINDING_STORE_H
+
+#include "common/config.h"
+#include "natmgr/backend.h"
+#include "natmgr/binding.h"
+
+/* What cooldowns are counted in: seconds of a clock that nobody can set, loop_now()'s. */
+time_t binding_seconds(void);
+
+/* Where they are; the caller frees. */
+char *binding_store_path(const struct config *config);
+/* 0 or -errno. The table is as before. */
+int binding_store_save(const char *path, const struct config *config, struct binding_table *table);
+/*
+ * 0 also where there is no file yet. A damaged one is set aside, and the log says so. Else -errno
+ * and a sentence in *ret_error, which the caller frees.
+ */
+int binding_store_load(const char *path, const struct config *config, const struct plan *plan,
+	struct backend *backend, struct binding_table *ret_table, char **ret_error);
+/* For `eipd -t`. */
+void binding_store_check(const char *path, struct problems *problems);
+
+#endif

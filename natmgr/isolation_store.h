@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * isolation_store: the isolation on disk. A VM does not get free by a file that is lost: whoever
+ * the kernel keeps isolated then stays so.
+ */
+#ifndef EIPD_NATMGR_ISOLATION_STORE_H
+#define EIPD_NATMGR_ISOLATION_STORE_H
+
+#include "common/config.h"
+#include "natmgr/isolation.h"
+#include "natmgr/nft.h"
+
+/* Where it is; the caller frees. */
+char *isolation_store_path(const struct config *config);
+/* 0 or -errno; a file that says the same already is left alone. */
+int isolation_store_save(const char *path, const struct isolation *isolation);
+/*
+ * What the file says. Where it is gone or damaged, also whom the kernel's table names (nft may be
+ * NULL); a damaged file is set aside, and the log says so.
+ */
+void isolation_store_load(const char *path, struct nft *nft, struct isolation *ret_isolation);
+/* For `eipd -t`. */
+void isolation_store_check(const char *path, struct problems *problems);
+
+#endif
