@@ -20,7 +20,7 @@
 #include "common/memory.h"
 
 #define CLIENTS_MAX 32
-#define TABLES_MAX  8
+#define TABLES_MAX  16
 #define ARGS_MAX    160
 /* A client that neither sends a whole request nor takes its reply is dropped after this. */
 #define IDLE_MS 30000

@@ -16,9 +16,6 @@
 #include "common/memory.h"
 #include "natmgr/binding_store.h"
 
-/* An address that somebody else answered for is not chosen again for so long. */
-#define CONFLICT_MS 600000
-
 enum verb { VERB_BIND, VERB_UNBIND, VERB_MOVE, VERB_FORWARD_ADD, VERB_FORWARD_DEL, VERB_RECLAIM };
 
 /* A command on its way. */
@@ -34,19 +31,12 @@ struct order {
 	TAILQ_ENTRY(order) link; /* while the wire is asked */
 };
 
-struct conflict {
-	uint32_t address;
-	struct mac mac;
-	uint64_t until;
-};
-
 struct commands {
 	const struct config *config;
 	struct keeper *keeper;
 	struct events *events;
 	TAILQ_HEAD(order_list, order) asking; /* the wire, or waiting for the keeper */
-	struct conflict *conflicts;
-	size_t conflict_count;
+	struct conflicts conflicts;
 };
 
 /* --- answers ------------------------------------------------------------------------------ */
@@ -202,24 +192,6 @@ static void submit(struct order *order)
 
 /* --- the wire ----------------------------------------------------------------------------- */
 
-static const struct conflict *find_conflict(const struct commands *commands, uint32_t address)
-{
-	for (size_t i = 0; i < commands->conflict_count; i++) {
-		if (commands->conflicts[i].address == address &&
-			commands->conflicts[i].until > loop_now())
-			return &commands->conflicts[i];
-	}
-	return NULL;
-}
-
-static void clear_conflict(struct commands *commands, uint32_t address)
-{
-	for (size_t i = 0; i < commands->conflict_count; i++) {
-		if (commands->conflicts[i].address == address)
-			commands->conflicts[i--] = commands->conflicts[--commands->conflict_count];
-	}
-}
-
 static void note_conflict(struct commands *commands, uint32_t address, const struct mac *mac)
 {
 	char text[IP4_STRLEN], owner[MAC_STRLEN];
@@ -228,11 +200,7 @@ static void note_conflict(struct commands *commands, uint32_t address, const str
 		commands->config->outer.interface, mac_format(mac, owner));
 	events_post(commands->events, "conflict",
 		json_pack("{s:s, s:s}", "address", text, "mac", owner));
-	clear_conflict(commands, address);
-	commands->conflicts = xrealloc(commands->conflicts, commands->conflict_count + 1,
-		sizeof(*commands->conflicts));
-	commands->conflicts[commands->conflict_count++] = (struct conflict){ address, *mac,
-		loop_now() + CONFLICT_MS };
+	conflict_note(&commands->conflicts, address, mac);
 }
 
 /* Somebody is about to bind it. */
@@ -254,7 +222,8 @@ static uint32_t choose(const struct commands *commands, const char *vm, uint32_t
 	const struct binding_table *table = keeper_table(commands->keeper);
 	uint32_t address = binding_choose(table, commands->config, vm, from, binding_seconds());
 
-	while (address && (find_conflict(commands, address) || is_asked_for(commands, address)))
+	while (address &&
+		(conflict_find(&commands->conflicts, address) || is_asked_for(commands, address)))
 		address = binding_choose(table, commands->config, vm, address + 1,
 			binding_seconds());
 	return address;
@@ -278,7 +247,7 @@ static void answered(void *ctx, const struct mac *mac)
 
 	TAILQ_REMOVE(&commands->asking, order, link);
 	if (!mac) {
-		clear_conflict(commands, order->address);
+		conflict_clear(&commands->conflicts, order->address);
 		submit(order);
 		return;
 	}
@@ -497,134 +466,9 @@ static void command_forward_list(void *ctx, struct control_request *request, uns
 	control_reply(request, list);
 }
 
-/* --- ip list ------------------------------------------------------------------------------ */
-
-/* An address of the list; sorted by address. */
-struct row {
-	uint32_t address;
-	uint64_t flows;
-	const struct binding *binding;
-	const struct forward *forward; /* the first of a shared one */
-};
-
-struct listing {
-	struct row *rows;
-	size_t count;
-};
-
-static int compare_rows(const void *a, const void *b)
-{
-	const struct row *ra = a, *rb = b;
-
-	return ra->address < rb->address ? -1 : ra->address > rb->address;
-}
-
-static struct row *find_row(const struct listing *listing, uint32_t address)
-{
-	struct row key = { .address = address };
-
-	return bsearch(&key, listing->rows, listing->count, sizeof(key), compare_rows);
-}
-
-static void count_flow(void *ctx, const struct flow *flow)
-{
-	/* a flow counts for the address it came to, else for the one it left with */
-	struct row *row = find_row(ctx, flow->destination);
-
-	if (!row)
-		row = find_row(ctx, flow->reply_destination);
-	if (row)
-		row->flows++;
-}
-
-/* The pool, and what is bound or shared outside of it. */
-static void list_addresses(const struct commands *commands, struct listing *ret_listing)
-{
-	const struct config *config = commands->config;
-	const struct binding_table *table = keeper_table(commands->keeper);
-	struct row *rows = xcalloc((size_t)config_pool_size(config) + table->count +
-			table->forward_count,
-		sizeof(*rows));
-	size_t n = 0, count = 0;
-
-	for (size_t i = 0; i < config->outer.pool_count; i++) {
-		const struct ip4_range *range = &config->outer.pool[i];
-
-		for (uint32_t address = range->first; address <= range->last; address++)
-			rows[n++].address = address;
-	}
-	for (size_t i = 0; i < table->count; i++)
-		rows[n++] = (struct row){ .address = table->list[i].address,
-			.binding = &table->list[i] };
-	for (size_t i = 0; i < table->forward_count; i++)
-		rows[n++] = (struct row){ .address = table->forwards[i].address,
-			.forward = &table->forwards[i] };
-	qsort(rows, n, sizeof(*rows), compare_rows);
-	/* one row an address: what stands there twice is merged */
-	for (size_t i = 0; i < n; i++) {
-		if (count && rows[count - 1].address == rows[i].address) {
-			if (rows[i].binding)
-				rows[count - 1].binding = rows[i].binding;
-			if (rows[i].forward)
-				rows[count - 1].forward = rows[i].forward;
-		} else {
-			rows[count++] = rows[i];
-		}
-	}
-	*ret_listing = (struct listing){ rows, count };
-	(void)conntrack_list(count_flow, ret_listing);
-}
-
-static json_t *describe_row(const struct commands *commands, const struct row *row)
-{
-	const struct cooldown *cooling = binding_cooling(keeper_table(commands->keeper),
-		row->address, binding_seconds());
-	const struct conflict *conflict = find_conflict(commands, row->address);
-	bool taken = row->binding || row->forward;
-	char text[IP4_STRLEN];
-	json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:I}", "address",
-		ip4_format(row->address, text), "state",
-		taken              ? "bound"
-			: conflict ? "conflict"
-			: cooling  ? "cooldown"
-				   : "free",
-		"vm", row->binding ? json_string(row->binding->vm) : json_null(), "label",
-		row->binding           ? label_json(commands, row->binding->label)
-			: row->forward ? label_json(commands, row->forward->label)
-				       : json_null(),
-		"connections", (json_int_t)row->flows);
-
-	if (row->forward)
-		json_object_set_new(object, "shared", json_true());
-	if (cooling && !taken)
-		json_object_set_new(object, "until",
-			json_integer(time(NULL) + cooling->until - binding_seconds()));
-	if (conflict && !taken)
-		json_object_set_new(object, "answered_by",
-			json_string(mac_format(&conflict->mac, (char[MAC_STRLEN]){ 0 })));
-	return object;
-}
-
-static void command_ip_list(void *ctx, struct control_request *request, unsigned argc,
-	const char *const *argv)
-{
-	const struct commands *commands = ctx;
-	json_t *list = json_array();
-	struct listing listing;
-
-	(void)argc;
-	(void)argv;
-	list_addresses(commands, &listing);
-	for (size_t i = 0; i < listing.count; i++)
-		json_array_append_new(list, describe_row(commands, &listing.rows[i]));
-	free(listing.rows);
-	control_reply(request, list);
-}
-
 /* --- life --------------------------------------------------------------------------------- */
 
 static const struct control_command table[] = {
-	{ "ip list", 0, 0, command_ip_list },
 	{ "ip bind", 1, 2, command_bind },
 	{ "ip unbind", 1, 1, command_unbind },
 	{ "ip move", 2, 2, command_move },
@@ -657,8 +501,13 @@ void commands_free(struct commands *commands)
 		TAILQ_REMOVE(&commands->asking, order, link);
 		finish(order, -ESHUTDOWN, "eipd is stopping; try again when it runs");
 	}
-	free(commands->conflicts);
+	conflicts_done(&commands->conflicts);
 	free(commands);
+}
+
+const struct conflicts *commands_conflicts(const struct commands *commands)
+{
+	return &commands->conflicts;
 }
 
 void commands_reclaim(struct commands *commands, const char *vm, uint32_t address)

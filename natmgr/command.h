@@ -7,6 +7,7 @@
 #define EIPD_NATMGR_COMMAND_H
 
 #include "common/events.h"
+#include "natmgr/conflict.h"
 #include "natmgr/keeper.h"
 
 struct commands;
@@ -16,6 +17,9 @@ struct commands *commands_new(struct control *control, const struct config *conf
 	struct keeper *keeper, struct events *events);
 /* After keeper_free(), which answers what waits. */
 void commands_free(struct commands *commands);
+
+/* What the wire said. */
+const struct conflicts *commands_conflicts(const struct commands *commands);
 
 /* Takes an address back without being asked: its VM, still the owner, had no lease for too long. */
 void commands_reclaim(struct commands *commands, const char *vm, uint32_t address);

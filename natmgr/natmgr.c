@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "natmgr/address_list.h"
 #include "natmgr/binding_store.h"
 #include "natmgr/command.h"
 #include "natmgr/hairpin.h"
@@ -27,6 +28,7 @@ struct natmgr {
 	struct keeper *keeper;
 	struct isolate *isolate;
 	struct commands *commands;
+	struct address_list *address_list;
 	struct nl_sock *route;
 	struct loop_timer hairpin;
 	uint64_t started;
@@ -269,6 +271,8 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 	}
 	natmgr->commands = commands_new(setup->control, setup->config, natmgr->keeper,
 		setup->events);
+	natmgr->address_list = address_list_new(setup->loop, setup->control, setup->config,
+		natmgr->keeper, commands_conflicts(natmgr->commands));
 	commands_auto_bind(natmgr->commands);
 	isolate_start(natmgr->isolate, setup->control, natmgr->keeper);
 	if (natmgr->config->nat.hairpin)
@@ -283,6 +287,7 @@ void natmgr_free(struct natmgr *natmgr)
 	if (!natmgr)
 		return;
 	loop_timer_cancel(natmgr->loop, &natmgr->hairpin);
+	address_list_free(natmgr->address_list);
 	keeper_free(natmgr->keeper);
 	isolate_free(natmgr->isolate);
 	commands_free(natmgr->commands);
