@@ -103,7 +103,10 @@ static inline const char *model_check_rule(const struct nft_table *model,
 
 	if (*rule->set && !set)
 		return "a rule looks into a set that is not there";
-	if (set && (set->kind != model_kind(rule) || memcmp(set->key, rule->key, sizeof(set->key))))
+	if (set &&
+		(set->kind != model_kind(rule) ||
+			nft_field_len(set->key[0]) != nft_field_len(rule->key[0]) ||
+			nft_field_len(set->key[1]) != nft_field_len(rule->key[1])))
 		return "a rule looks into a set of another kind";
 	switch ((enum nft_action)rule->action) {
 	case NFT_ACTION_ACCEPT:
