@@ -94,6 +94,10 @@ static inline bool packet_load(const struct packet *packet, enum nft_field field
 		memcpy(value, &link, sizeof(link));
 		return link != 0;
 	}
+	if (field == NFT_FIELD_TRANSPORT) {
+		*value = packet->protocol;
+		return packet->transport != 0;
+	}
 	if (!places[field].base)
 		abort();
 	if (places[field].base == 't' && (!packet->transport || packet->transport == SIZE_MAX))
