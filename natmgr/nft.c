@@ -331,6 +331,9 @@ static int write_table(struct nft *nft, struct nft_table *want, bool anew, uint3
 		(void)nft_read_counters(nft, keep_value, want);
 	count = nft_table_diff(anew ? &nothing : &nft->have, want, &edits);
 	if (is_empty(want) ? !table_exists(nft) : !anew && !count) {
+		/* what we wrote may be gone already */
+		if (is_empty(want))
+			nft_table_done(&nft->have);
 		nft->generation = generation;
 		nft->known = true;
 		err = 0;
@@ -345,6 +348,8 @@ static int write_table(struct nft *nft, struct nft_table *want, bool anew, uint3
 		err = send_batch(nft, &batch, nft_batch_end(&batch, true));
 		if (!err)
 			note_written(nft, want, generation + 1);
+		else if (err != -ERESTART)
+			nft->known = false; /* the edits were for something else, perhaps */
 	}
 	nft_batch_done(&batch);
 	free(edits);

@@ -296,6 +296,26 @@ static void test_foreign(void **state)
 	close_and_clean(nft);
 }
 
+/* Deleted just when nothing is wanted: there is nothing to do, but what we wrote is not there. */
+static void test_deleted_twice(void **state)
+{
+	struct nft *nft = nft_open();
+	char *before, *after;
+
+	(void)state;
+	assert_false(sync_to(nft, &one));
+	before = plain_listing();
+	run("nft delete table bridge eipd");
+	(void)sync_to(nft, &nothing);
+	assert_false(sync_to(nft, &nothing));
+	assert_false(sync_to(nft, &one));
+	after = plain_listing();
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	close_and_clean(nft);
+}
+
 static void test_unconcerned(void **state)
 {
 	struct nft *nft = nft_open();
@@ -470,6 +490,8 @@ int main(void)
 	SUITE_ROWS(&suite, test_list, list_rows);
 	suite_add(&suite, "changes: from every table to every other", test_changes, NULL);
 	SUITE_ROWS(&suite, test_foreign, foreign_rows);
+	suite_add(&suite, "others: the table is deleted, and nothing is wanted just then",
+		test_deleted_twice, NULL);
 	suite_add(&suite, "others: what they do to tables of their own", test_unconcerned, NULL);
 	suite_add(&suite, "counters: go on counting", test_counters, NULL);
 	suite_add(&suite, "check: changes nothing", test_check, NULL);
