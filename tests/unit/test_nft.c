@@ -272,6 +272,7 @@ static const struct foreign_row {
 	{ "mended: a set was flushed", "nft flush set bridge eipd ports" },
 	{ "mended: a chain was added",
 		"nft add chain bridge eipd theirs '{ type filter hook forward priority 0; }'" },
+	{ "mended: the table was put to sleep", "nft 'add table bridge eipd { flags dormant; }'" },
 	{ "mended: flushed, and something like it made",
 		"nft delete table bridge eipd && nft add table bridge eipd && "
 		"nft add chain bridge eipd prerouting" },
