@@ -311,11 +311,16 @@ static bool is_changed(struct nft *nft, uint32_t generation)
 
 static void note_written(struct nft *nft, struct nft_table *want, uint32_t generation)
 {
+	uint32_t now;
+
 	nft_table_done(&nft->have);
 	nft->have = *want;
 	*want = (struct nft_table){ 0 };
 	nft->generation = generation;
-	nft->known = is_empty(&nft->have) || !read_fingerprint(nft, &nft->fingerprint);
+	/* what others wrote in the meantime would pass for ours */
+	nft->known = is_empty(&nft->have) ||
+		(!read_fingerprint(nft, &nft->fingerprint) && !read_generation(nft, &now) &&
+			now == generation);
 }
 
 /* One transaction. 0 also where there is nothing to do; -ERESTART: others were faster. */

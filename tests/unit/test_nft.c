@@ -317,6 +317,39 @@ static void test_deleted_twice(void **state)
 	close_and_clean(nft);
 }
 
+/* While we write: whatever comes first, in the end the table is as it should be. */
+static void test_at_once(void **state)
+{
+	struct nft *nft = nft_open();
+	char *before, *after;
+
+	(void)state;
+	assert_false(sync_to(nft, &one));
+	before = plain_listing();
+	for (unsigned round = 0; round < 60; round++) {
+		pid_t pid = fork();
+		int status;
+
+		if (!pid) {
+			execlp("nft", "nft", "insert rule bridge eipd prerouting accept", NULL);
+			_exit(127);
+		}
+		assert_true(pid > 0);
+		while (waitpid(pid, &status, WNOHANG) == 0) {
+			/* they differ in another chain */
+			(void)sync_to(nft, &other);
+			(void)sync_to(nft, &one);
+		}
+		assert_int_equal(status, 0);
+		(void)sync_to(nft, &one);
+		after = plain_listing();
+		assert_string_equal(before, after);
+		free(after);
+	}
+	free(before);
+	close_and_clean(nft);
+}
+
 static void test_unconcerned(void **state)
 {
 	struct nft *nft = nft_open();
@@ -493,6 +526,7 @@ int main(void)
 	SUITE_ROWS(&suite, test_foreign, foreign_rows);
 	suite_add(&suite, "others: the table is deleted, and nothing is wanted just then",
 		test_deleted_twice, NULL);
+	suite_add(&suite, "others: they write while we write", test_at_once, NULL);
 	suite_add(&suite, "others: what they do to tables of their own", test_unconcerned, NULL);
 	suite_add(&suite, "counters: go on counting", test_counters, NULL);
 	suite_add(&suite, "check: changes nothing", test_check, NULL);
