@@ -457,29 +457,36 @@ static void build_honest(struct nft_table *table)
 {
 	struct nft_chain *chain = nft_add_chain(table, "honest");
 	struct nft_rule group = { 0 }, ip = { 0 }, arp = { 0 };
+	struct nft_match *sound;
 
 	/* whatever is in them: they would be forwarded to all */
 	match_link_local(&group);
 	add(chain, group, NFT_ACTION_GOTO, "spoofed");
 	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
+	/* whatever it carries; of a header that makes no sense ports cannot be looked at, but a
+	 * client that is not strict would take an offer in it */
+	sound = match(&ip, NFT_FIELD_TRANSPORT);
+	sound->value[0] = IPPROTO_RAW;
+	sound->differs = true;
 	add_test(chain, ip, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_IP_SOURCE, "senders", true,
 		"honest-ip");
 	match_arp(&arp);
 	/* the frame's and the message's MAC are that of the address; 0.0.0.0 is a probe (RFC 5227) */
-	add_test(chain, arp, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_ARP_SENDER_IP, "senders", false,
-		"spoofed");
-	add_test(chain, arp, NFT_FIELD_ARP_SENDER_MAC, NFT_FIELD_ARP_SENDER_IP, "senders", false,
-		"spoofed");
-	add(chain, arp, NFT_ACTION_GOTO, "honest-arp");
+	add_test(chain, arp, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_ARP_SENDER_IP, "senders", true,
+		"honest-arp");
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_GOTO, "spoofed");
 }
 
-/* A probe has no address that would tell whose MAC it is. */
 static void build_honest_arp(struct nft_table *table)
 {
 	struct nft_chain *chain = nft_add_chain(table, "honest-arp");
 	struct nft_rule seated = { .key = { NFT_FIELD_PORT_IN, NFT_FIELD_ARP_SENDER_MAC } };
 
+	add_test(chain, (struct nft_rule){ 0 }, NFT_FIELD_ARP_SENDER_MAC, NFT_FIELD_ARP_SENDER_IP,
+		"senders", true, "honest-sender");
+	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_GOTO, "spoofed");
+	/* a probe has no address that would tell whose MAC it is */
+	chain = nft_add_chain(table, "honest-sender");
 	snprintf(seated.set, sizeof(seated.set), "seats");
 	add(chain, seated, NFT_ACTION_ACCEPT, NULL);
 	add_test(chain, (struct nft_rule){ 0 }, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports",
@@ -487,15 +494,24 @@ static void build_honest_arp(struct nft_table *table)
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_ACCEPT, NULL);
 }
 
-static void build_honest_ip(struct nft_table *table)
+static void add_udp_drop(struct nft_chain *chain, enum nft_field field, uint16_t port)
 {
 	static const uint8_t udp = IPPROTO_UDP;
-	struct nft_chain *chain = nft_add_chain(table, "honest-ip");
-	struct nft_rule server = { 0 }, addressed = { 0 }, client = { 0 };
+	struct nft_rule rule = { 0 };
 
-	match_octets(&server, NFT_FIELD_IP_PROTOCOL, &udp);
-	match_u16(&server, NFT_FIELD_UDP_SOURCE, DHCP_SERVER_PORT);
-	add(chain, server, NFT_ACTION_GOTO, "spoofed");
+	match_octets(&rule, NFT_FIELD_IP_PROTOCOL, &udp);
+	match_u16(&rule, field, port);
+	add(chain, rule, NFT_ACTION_GOTO, "spoofed");
+}
+
+static void build_honest_ip(struct nft_table *table)
+{
+	struct nft_chain *chain = nft_add_chain(table, "honest-ip");
+	struct nft_rule addressed = { 0 }, client = { 0 };
+
+	/* a server's; clients look at the port where it comes in only */
+	add_udp_drop(chain, NFT_FIELD_UDP_SOURCE, DHCP_SERVER_PORT);
+	add_udp_drop(chain, NFT_FIELD_UDP_DESTINATION, DHCP_CLIENT_PORT);
 	match_ip(&addressed, NFT_FIELD_IP_SOURCE, INADDR_ANY);
 	addressed.match[0].differs = true;
 	add(chain, addressed, NFT_ACTION_ACCEPT, NULL);
@@ -569,8 +585,8 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 		add_senders(&table, settings->plan);
 		add_seats(&table, settings);
 		build_honest(&table);
-		build_honest_ip(&table);
 		build_honest_arp(&table);
+		build_honest_ip(&table);
 		build_spoofed(&table);
 	}
 	hooks = table.chains;

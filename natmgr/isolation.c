@@ -98,8 +98,12 @@ bool isolation_follow(struct isolation *isolation, const struct plan *plan)
 		struct isolated *isolated = &isolation->list[i];
 		const struct vm *vm = plan_by_name(plan, isolated->vm);
 
-		if (!vm || (isolated->ip == vm->ip && mac_equal(&isolated->mac, &vm->mac)))
+		if (!vm ||
+			(isolated->ip == vm->ip && mac_equal(&isolated->mac, &vm->mac) &&
+				!strcmp(isolated->vm, vm->name)))
 			continue;
+		/* counters have the VM's name, and are asked for as the plan spells it */
+		memcpy(isolated->vm, vm->name, strlen(vm->name) + 1);
 		isolated->ip = vm->ip;
 		isolated->mac = vm->mac;
 		changed = true;

@@ -243,20 +243,22 @@ static void keep_value(void *ctx, const char *name, uint64_t packets, uint64_t b
 
 /*
  * The kernel has worked on the whole batch when the send returns, so its answers are there: the
- * first error, or the answer to the last message.
+ * first error, or the answer to the last message, which says nothing of the others.
  */
 static int read_answers(int fd, uint32_t last)
 {
 	uint8_t buffer[16384] __attribute__((aligned(8)));
-	bool answered = false;
+	bool answered = false, lost = false;
 	ssize_t len;
 	int err = 0;
 
-	while ((len = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT)) > 0) {
+	while ((len = recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT | MSG_TRUNC)) > 0 ||
+		(len < 0 && (errno == ENOBUFS || errno == EINTR))) {
 		struct nlmsghdr *header = (struct nlmsghdr *)(void *)buffer;
+		int left = len > (ssize_t)sizeof(buffer) ? (int)sizeof(buffer) : (int)len;
 
-		for (int left = (int)len; nlmsg_ok(header, left);
-			header = nlmsg_next(header, &left)) {
+		lost = lost || left < len || (len < 0 && errno == ENOBUFS);
+		for (; nlmsg_ok(header, left); header = nlmsg_next(header, &left)) {
 			const struct nlmsgerr *error = nlmsg_data(header);
 
 			if (header->nlmsg_type != NLMSG_ERROR ||
@@ -269,7 +271,7 @@ static int read_answers(int fd, uint32_t last)
 	}
 	if (!err && len < 0 && errno != EAGAIN)
 		err = -errno;
-	return err ? err : answered ? 0 : -EPROTO;
+	return err ? err : lost ? -ENOBUFS : answered ? 0 : -EPROTO;
 }
 
 static int send_batch(struct nft *nft, const struct nft_batch *batch, uint32_t last)
@@ -309,11 +311,16 @@ static bool is_changed(struct nft *nft, uint32_t generation)
 
 static void note_written(struct nft *nft, struct nft_table *want, uint32_t generation)
 {
+	uint32_t now;
+
 	nft_table_done(&nft->have);
 	nft->have = *want;
 	*want = (struct nft_table){ 0 };
 	nft->generation = generation;
-	nft->known = is_empty(&nft->have) || !read_fingerprint(nft, &nft->fingerprint);
+	/* what others wrote in the meantime would pass for ours */
+	nft->known = is_empty(&nft->have) ||
+		(!read_fingerprint(nft, &nft->fingerprint) && !read_generation(nft, &now) &&
+			now == generation);
 }
 
 /* One transaction. 0 also where there is nothing to do; -ERESTART: others were faster. */
@@ -329,6 +336,9 @@ static int write_table(struct nft *nft, struct nft_table *want, bool anew, uint3
 		(void)nft_read_counters(nft, keep_value, want);
 	count = nft_table_diff(anew ? &nothing : &nft->have, want, &edits);
 	if (is_empty(want) ? !table_exists(nft) : !anew && !count) {
+		/* what we wrote may be gone already */
+		if (is_empty(want))
+			nft_table_done(&nft->have);
 		nft->generation = generation;
 		nft->known = true;
 		err = 0;
@@ -343,6 +353,8 @@ static int write_table(struct nft *nft, struct nft_table *want, bool anew, uint3
 		err = send_batch(nft, &batch, nft_batch_end(&batch, true));
 		if (!err)
 			note_written(nft, want, generation + 1);
+		else if (err != -ERESTART)
+			nft->known = false; /* the edits were for something else, perhaps */
 	}
 	nft_batch_done(&batch);
 	free(edits);
@@ -456,7 +468,7 @@ int nft_new(struct loop *loop, const char *table, void (*foreign)(void *ctx), vo
 	struct nft **ret_nft)
 {
 	struct nft *nft = xcalloc(1, sizeof(*nft));
-	int err = netlink_open(NETLINK_NETFILTER, &nft->sock);
+	int err = netlink_open(NETLINK_NETFILTER, &nft->sock), on = 1;
 
 	if (err) {
 		free(nft);
@@ -467,6 +479,9 @@ int nft_new(struct loop *loop, const char *table, void (*foreign)(void *ctx), vo
 	nft->ctx = ctx;
 	snprintf(nft->name, sizeof(nft->name), "%s", table);
 	nl_socket_disable_seq_check(nft->sock);
+	/* an error comes without the message that it is about, which may be large */
+	(void)setsockopt(nl_socket_get_fd(nft->sock), SOL_NETLINK, NETLINK_CAP_ACK, &on,
+		sizeof(on));
 	if (foreign)
 		watch(nft);
 	*ret_nft = nft;

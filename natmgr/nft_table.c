@@ -18,6 +18,7 @@ size_t nft_field_len(enum nft_field field)
 		[NFT_FIELD_ETHER_SOURCE] = 6,
 		[NFT_FIELD_ETHER_DESTINATION] = 6,
 		[NFT_FIELD_ETHER_TYPE] = 2,
+		[NFT_FIELD_TRANSPORT] = 1,
 		[NFT_FIELD_IP_PROTOCOL] = 1,
 		[NFT_FIELD_IP_SOURCE] = 4,
 		[NFT_FIELD_IP_DESTINATION] = 4,

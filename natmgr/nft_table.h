@@ -23,6 +23,7 @@ enum nft_field {
 	NFT_FIELD_ETHER_SOURCE,      /* ether saddr */
 	NFT_FIELD_ETHER_DESTINATION, /* ether daddr */
 	NFT_FIELD_ETHER_TYPE,        /* ether type; 802.1Q for tagged frames */
+	NFT_FIELD_TRANSPORT,         /* meta l4proto: only of IP whose header is sound */
 	NFT_FIELD_IP_PROTOCOL,       /* ip protocol */
 	NFT_FIELD_IP_SOURCE,         /* ip saddr */
 	NFT_FIELD_IP_DESTINATION,    /* ip daddr */
