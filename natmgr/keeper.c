@@ -46,7 +46,7 @@ struct keeper {
 	struct keeper_hooks hooks;
 	uint64_t repaired;
 	bool unsynced; /* the last run failed: the next that works is no repair */
-	bool foreign_warned, outer_missing, outer_running, flows_failed;
+	bool foreign_warned, outer_missing, outer_running, flows_failed, forwarding_warned;
 };
 
 static void run_batch(struct keeper *keeper);
@@ -168,6 +168,10 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 
 	if (report->forwarding_enabled)
 		log_info("nat: packet forwarding was off; switched on (net.ipv4.ip_forward=1)");
+	if (report->forwarding_unknown && !keeper->forwarding_warned)
+		log_warning("nat: whether packets are forwarded cannot be seen without /proc; "
+			    "mount it, or see to net.ipv4.ip_forward=1");
+	keeper->forwarding_warned = report->forwarding_unknown;
 	if (repair && repairs) {
 		keeper->repaired += repairs;
 		keeper->hooks.mended(keeper->hooks.ctx, report);

@@ -30,6 +30,7 @@ struct reconcile_report {
 	size_t rule_edits, flows_forgotten;
 	struct address_diff addresses;
 	bool forwarding_enabled; /* it was off */
+	bool forwarding_unknown; /* /proc is not mounted */
 	bool outer_missing;      /* the outer interface: its addresses had to wait */
 	int flow_error;          /* -errno of ctnetlink; the rest was done all the same */
 };
