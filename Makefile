@@ -26,7 +26,7 @@ LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser
 CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 
 # everything but the two doors: the programs, the tests and the fuzz targets link it
-SOURCES := $(wildcard common/*.c dhcpd/*.c natmgr/*.c)
+SOURCES := $(filter-out common/multicall.c,$(wildcard common/*.c dhcpd/*.c natmgr/*.c))
 CORE    := $(SOURCES:%.c=$(O)/%.o)
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
@@ -34,13 +34,14 @@ FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: all check demo install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%)
+.PHONY: all check demo install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
 
 help:
 	@echo "all       build $(O)/eipd and $(O)/eipctl (default)"
+	@echo "static    build $(STATIC)/eipd: one static file that is daemon and client"
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
@@ -58,6 +59,33 @@ $(O)/eipctl: $(O)/eipctl.o $(O)/common/memory.o
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# --- one static file, daemon and client in one
+STATIC         := $(O)/static
+STATIC_CFLAGS  ?= -Os -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections
+STATIC_LDFLAGS ?= -static-pie -Wl,-z,relro,-z,now,--gc-sections,--fatal-warnings -s
+STATIC_OBJECTS := $(patsubst %.c,$(STATIC)/obj/%.o,eipd.c eipctl.c common/multicall.c $(SOURCES))
+
+static: $(STATIC)/eipd
+	$(Q)scripts/size-report $< $(STATIC)/ours.map $(STATIC)/eipd.map
+
+# Linked in two steps: the first leaves out what nobody calls, so that it does not ask for parts of
+# libc, name services among them, in the second.
+$(STATIC)/eipd: $(STATIC_OBJECTS)
+	$(call say,LINK,$@)$(CC) -r -nostdlib -static -Wl,--gc-sections,-e,main \
+		-Wl,-Map,$(STATIC)/ours.map -o $(STATIC)/ours.o $^ -L$(STATIC)/lib $(LDLIBS)
+	$(Q)$(CC) $(STATIC_CFLAGS) $(STATIC_LDFLAGS) -Wl,-Map,$(STATIC)/eipd.map -o $@ $(STATIC)/ours.o
+	$(Q)ln -sf eipd $(STATIC)/eipctl
+
+$(STATIC)/obj/eipd.o $(STATIC)/obj/eipctl.o: RENAME = -Dmain=$(*F)_main -include common/multicall.h
+$(STATIC)/obj/%.o: %.c $(STATIC)/libraries
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -isystem $(STATIC)/include $(CPPFLAGS) -std=c11 $(WARNINGS) -MMD -MP \
+		$(STATIC_CFLAGS) $(RENAME) -c -o $@ $<
+
+$(STATIC)/libraries: scripts/static-libraries
+	$(Q)CC="$(CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/sources
+	@touch $@
 
 build-tests: $(TESTS)
 
@@ -104,8 +132,8 @@ install: all
 		install -m 644 conf/$$f $(DESTDIR)$(SYSCONFDIR)/eipd/; \
 	done
 
-# but for the kernel that the tests of real guests have downloaded
+# but for what was downloaded: the kernel of the tests' guests, the sources of static libraries
 clean:
-	rm -rf $(filter-out $(O)/vm,$(wildcard $(O)/*))
+	rm -rf $(filter-out $(O)/vm $(O)/sources,$(wildcard $(O)/*))
 
--include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d)
+-include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(STATIC_OBJECTS:.o=.d)
