@@ -34,7 +34,7 @@ FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: all check demo install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static
+.PHONY: all check demo install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -42,11 +42,13 @@ all: $(O)/eipd $(O)/eipctl
 help:
 	@echo "all       build $(O)/eipd and $(O)/eipctl (default)"
 	@echo "static    build $(STATIC)/eipd: one static file that is daemon and client"
+	@echo "dist-static  pack it with scripts and samples into $(DIST)"
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
 	@echo "demo      show the whole appliance at work (as root)"
-	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR))"
+	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR)), INIT"
+	@echo "uninstall uninstall; the configuration stays"
 	@echo "clean     remove $(O)/"
 	@echo "variables: V=1 show commands, WERROR=1 warnings are errors, O=DIR build there"
 
@@ -84,8 +86,14 @@ $(STATIC)/obj/%.o: %.c $(STATIC)/libraries
 		$(STATIC_CFLAGS) $(RENAME) -c -o $@ $<
 
 $(STATIC)/libraries: scripts/static-libraries
-	$(Q)CC="$(CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/sources
+	$(Q)CC="$(CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/downloads
 	@touch $@
+
+# reproducible: the same sources give the same bytes
+DIST = $(O)/eipd-$(VERSION)-$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))).tar.gz
+dist-static: $(STATIC)/eipd
+	$(Q)scripts/dist-static $< $(DIST)
+	@echo "$(DIST)"
 
 build-tests: $(TESTS)
 
@@ -116,24 +124,17 @@ check: all
 demo:
 	$(Q)scripts/demo
 
+# a configuration that is there is never overwritten; INIT=lsb|openrc|runit|systemd|none
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
-		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks
-	install -m 755 $(O)/eipd $(O)/eipctl $(DESTDIR)$(PREFIX)/sbin/
-	install -m 755 scripts/lease-callback $(DESTDIR)$(PREFIX)/share/eipd/
-	install -m 755 scripts/eip-vm $(DESTDIR)$(PREFIX)/sbin/
-	install -m 755 scripts/hooks/libvirt-qemu scripts/hooks/xen-vif \
-		$(DESTDIR)$(PREFIX)/share/eipd/hooks/
-	install -m 755 scripts/init.d/eipd $(DESTDIR)$(SYSCONFDIR)/init.d/
-	install -m 644 conf/eipd.conf conf/network.conf $(DESTDIR)$(PREFIX)/share/eipd/
-	@# a configuration that is there is never overwritten
-	for f in eipd.conf network.conf; do \
-		test -e $(DESTDIR)$(SYSCONFDIR)/eipd/$$f || \
-		install -m 644 conf/$$f $(DESTDIR)$(SYSCONFDIR)/eipd/; \
-	done
+	$(Q)scripts/install.sh $(INSTALL_OPTIONS) --programs $(O) $(if $(INIT),--init $(INIT))
+
+uninstall:
+	$(Q)scripts/install.sh --uninstall $(INSTALL_OPTIONS)
+
+INSTALL_OPTIONS = --prefix $(PREFIX) --sysconfdir $(SYSCONFDIR) $(if $(DESTDIR),--root "$(DESTDIR)")
 
 # but for what was downloaded: the kernel of the tests' guests, the sources of static libraries
 clean:
-	rm -rf $(filter-out $(O)/vm $(O)/sources,$(wildcard $(O)/*))
+	rm -rf $(filter-out $(O)/vm $(O)/downloads,$(wildcard $(O)/*))
 
 -include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(STATIC_OBJECTS:.o=.d)
