@@ -5,8 +5,6 @@ O          ?= build
 PREFIX     ?= /usr
 SYSCONFDIR ?= /etc
 DESTDIR    ?=
-MANDIR     ?= $(PREFIX)/share/man
-COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
 CC         ?= cc
 PKG_CONFIG ?= pkg-config
 CFLAGS     ?= -O2 -g
@@ -28,7 +26,7 @@ LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser -pthread
 CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 
 # everything but the two doors: the programs, the tests and the fuzz targets link it
-SOURCES := $(wildcard common/*.c dhcpd/*.c natmgr/*.c)
+SOURCES := $(filter-out common/multicall.c,$(wildcard common/*.c dhcpd/*.c natmgr/*.c))
 CORE    := $(SOURCES:%.c=$(O)/%.o)
 # of common/, what the client needs
 CTL     := client memory table
@@ -38,18 +36,21 @@ FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: all check demo install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%)
+.PHONY: all check demo install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
 
 help:
 	@echo "all       build $(O)/eipd and $(O)/eipctl (default)"
+	@echo "static    build $(STATIC)/eipd: one static file that is daemon and client"
+	@echo "dist-static  pack it with scripts and samples into $(DIST)"
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
 	@echo "demo      show the whole appliance at work (as root)"
-	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR))"
+	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR)), INIT"
+	@echo "uninstall uninstall; the configuration stays"
 	@echo "clean     remove $(O)/"
 	@echo "variables: V=1 show commands, WERROR=1 warnings are errors, O=DIR build there"
 
@@ -62,6 +63,39 @@ $(O)/eipctl: $(O)/eipctl.o $(CTL:%=$(O)/common/%.o)
 $(O)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# --- one static file, daemon and client in one
+STATIC         := $(O)/static
+STATIC_CFLAGS  ?= -Os -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections
+STATIC_LDFLAGS ?= -static-pie -Wl,-z,relro,-z,now,--gc-sections,--fatal-warnings -s
+STATIC_OBJECTS := $(patsubst %.c,$(STATIC)/obj/%.o,eipd.c eipctl.c common/multicall.c $(SOURCES))
+
+static: $(STATIC)/eipd
+	$(Q)scripts/size-report $< $(STATIC)/ours.map $(STATIC)/eipd.map
+
+# Linked in two steps: the first leaves out what nobody calls, so that it does not ask for parts of
+# libc, name services among them, in the second.
+$(STATIC)/eipd: $(STATIC_OBJECTS)
+	$(call say,LINK,$@)$(CC) -r -nostdlib -static -Wl,--gc-sections,-e,main \
+		-Wl,-Map,$(STATIC)/ours.map -o $(STATIC)/ours.o $^ -L$(STATIC)/lib $(LDLIBS)
+	$(Q)$(CC) $(STATIC_CFLAGS) $(STATIC_LDFLAGS) -Wl,-Map,$(STATIC)/eipd.map -o $@ $(STATIC)/ours.o
+	$(Q)ln -sf eipd $(STATIC)/eipctl
+
+$(STATIC)/obj/eipd.o $(STATIC)/obj/eipctl.o: RENAME = -Dmain=$(*F)_main -include common/multicall.h
+$(STATIC)/obj/%.o: %.c $(STATIC)/libraries
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -isystem $(STATIC)/include $(CPPFLAGS) -std=c11 $(WARNINGS) -MMD -MP \
+		$(STATIC_CFLAGS) $(RENAME) -c -o $@ $<
+
+$(STATIC)/libraries: scripts/static-libraries
+	$(Q)CC="$(CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/downloads
+	@touch $@
+
+# reproducible: the same sources give the same bytes
+DIST = $(O)/eipd-$(VERSION)-$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))).tar.gz
+dist-static: $(STATIC)/eipd
+	$(Q)scripts/dist-static $< $(DIST)
+	@echo "$(DIST)"
 
 build-tests: $(TESTS)
 
@@ -92,33 +126,17 @@ check: all
 demo:
 	$(Q)scripts/demo
 
+# a configuration that is there is never overwritten; INIT=lsb|openrc|runit|systemd|none
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
-		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks \
-		$(DESTDIR)$(PREFIX)/share/eipd/samples $(DESTDIR)$(COMPLETIONS) \
-		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
-	install -m 755 $(O)/eipd $(O)/eipctl $(DESTDIR)$(PREFIX)/sbin/
-	install -m 755 scripts/lease-callback $(DESTDIR)$(PREFIX)/share/eipd/
-	install -m 755 scripts/eip-vm $(DESTDIR)$(PREFIX)/sbin/
-	install -m 755 scripts/hooks/libvirt-qemu scripts/hooks/xen-vif \
-		$(DESTDIR)$(PREFIX)/share/eipd/hooks/
-	install -m 755 scripts/init.d/eipd $(DESTDIR)$(SYSCONFDIR)/init.d/
-	install -m 644 conf/man/*.5 $(DESTDIR)$(MANDIR)/man5/
-	install -m 644 conf/man/*.8 $(DESTDIR)$(MANDIR)/man8/
-	install -m 644 scripts/completion/eipctl $(DESTDIR)$(COMPLETIONS)/
-	ln -sf eipctl $(DESTDIR)$(COMPLETIONS)/eipd
-	install -m 644 conf/eipd.conf conf/network.conf $(DESTDIR)$(PREFIX)/share/eipd/
-	install -m 644 $(filter-out %/bridge,$(wildcard conf/samples/*)) \
-		$(DESTDIR)$(PREFIX)/share/eipd/samples/
-	install -m 755 conf/samples/bridge $(DESTDIR)$(PREFIX)/share/eipd/samples/
-	@# a configuration that is there is never overwritten
-	for f in eipd.conf network.conf; do \
-		test -e $(DESTDIR)$(SYSCONFDIR)/eipd/$$f || \
-		install -m 644 conf/$$f $(DESTDIR)$(SYSCONFDIR)/eipd/; \
-	done
+	$(Q)scripts/install.sh $(INSTALL_OPTIONS) --programs $(O) $(if $(INIT),--init $(INIT))
 
-# but for the kernel that the tests of real guests have downloaded
+uninstall:
+	$(Q)scripts/install.sh --uninstall $(INSTALL_OPTIONS)
+
+INSTALL_OPTIONS = --prefix $(PREFIX) --sysconfdir $(SYSCONFDIR) $(if $(DESTDIR),--root "$(DESTDIR)")
+
+# but for what was downloaded: the kernel of the tests' guests, the sources of static libraries
 clean:
-	rm -rf $(filter-out $(O)/vm,$(wildcard $(O)/*))
+	rm -rf $(filter-out $(O)/vm $(O)/downloads,$(wildcard $(O)/*))
 
--include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d)
+-include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(STATIC_OBJECTS:.o=.d)

@@ -546,19 +546,22 @@ static void check_together(const struct config *config, struct problems *problem
 	}
 }
 
-/* iniparser reads files only: the text goes through one in memory. */
-static dictionary *load_text(const char *text)
+/*
+ * iniparser reads files only: the text goes through one in memory. That has a name where /proc is
+ * mounted; elsewhere it is the file itself, which is the same as long as there are no problems.
+ */
+static dictionary *load_text(const char *path, const char *text)
 {
 	int fd = memfd_create("eipd.conf", MFD_CLOEXEC);
 	dictionary *dict = NULL;
-	char *path = xasprintf("/proc/self/fd/%d", fd);
+	char *memory = xasprintf("/proc/self/fd/%d", fd);
 	size_t len = strlen(text);
 
 	if (fd >= 0 && write(fd, text, len) == (ssize_t)len)
-		dict = iniparser_load(path);
+		dict = iniparser_load(access(memory, R_OK) == 0 ? memory : path);
 	if (fd >= 0)
 		close(fd);
-	free(path);
+	free(memory);
 	return dict;
 }
 
@@ -571,9 +574,9 @@ static dictionary *parse(const char *path, char *text, struct problems *problems
 	loading.path = path;
 	loading.text = text;
 	iniparser_set_error_callback(on_syntax_error);
-	dict = load_text(text);
+	dict = load_text(path, text);
 	if (!dict)
-		dict = load_text(text);
+		dict = load_text(path, text);
 	iniparser_set_error_callback(NULL);
 	return dict;
 }

@@ -26,9 +26,6 @@
 #define BATCH    64
 #define RETRY_MS 1000
 
-/* to a server; and from one to a client, to see another server on the bridge */
-static const char filter[] = "udp dst port 67 or (udp src port 67 and udp dst port 68)";
-
 /* --- the claim on port 67 ----------------------------------------------------------------- */
 
 /* The inode of the UDP socket on port 67, from /proc/net/udp; 0 if there is none. */
@@ -175,9 +172,38 @@ static int errno_of(int status)
 	}
 }
 
+/*
+ * What tcpdump -d prints for LINK_FILTER. Written out, because the compiler of libpcap knows names
+ * of hosts and services: it would bring name services into a statically linked program.
+ */
+struct bpf_program link_filter(void)
+{
+	enum { TYPE = 12, IP = 14, FRAGMENT = IP + 6, PROTOCOL = IP + 9, FROM = IP, TO = IP + 2 };
+	enum { IPV4 = 0x0800, UDP = 17, NOT_THE_FIRST = 0x1fff, SERVER = 67, CLIENT = 68 };
+	static struct bpf_insn insns[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPV4, 0, 11),
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PROTOCOL),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, UDP, 0, 9),
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, FRAGMENT),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NOT_THE_FIRST, 7, 0),
+		/* the ports come behind a header of X octets */
+		BPF_STMT(BPF_LDX | BPF_MSH | BPF_B, IP),
+		BPF_STMT(BPF_LD | BPF_H | BPF_IND, TO),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SERVER, 3, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CLIENT, 0, 3),
+		BPF_STMT(BPF_LD | BPF_H | BPF_IND, FROM),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SERVER, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SNAPLEN),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+
+	return (struct bpf_program){ .bf_len = sizeof(insns) / sizeof(*insns), .bf_insns = insns };
+}
+
 static int open_pcap(struct link *link, pcap_t **ret_pcap)
 {
-	struct bpf_program program;
+	struct bpf_program program = link_filter();
 	char errbuf[PCAP_ERRBUF_SIZE] = "";
 	pcap_t *pcap = pcap_create(link->interface, errbuf);
 	int status, err = 0;
@@ -194,14 +220,9 @@ static int open_pcap(struct link *link, pcap_t **ret_pcap)
 		err = errno_of(status);
 	else if (pcap_datalink(pcap) != DLT_EN10MB)
 		err = -EPROTOTYPE;
-	else if (pcap_compile(pcap, &program, filter, 1, PCAP_NETMASK_UNKNOWN) < 0)
+	else if (pcap_setfilter(pcap, &program) < 0 || pcap_setdirection(pcap, PCAP_D_IN) < 0 ||
+		pcap_setnonblock(pcap, 1, errbuf) < 0)
 		err = -EIO;
-	if (!err) {
-		if (pcap_setfilter(pcap, &program) < 0 || pcap_setdirection(pcap, PCAP_D_IN) < 0 ||
-			pcap_setnonblock(pcap, 1, errbuf) < 0)
-			err = -EIO;
-		pcap_freecode(&program);
-	}
 	if (err) {
 		snprintf(link->error, sizeof(link->error), "%s cannot be listened on: %s",
 			link->interface,

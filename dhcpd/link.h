@@ -12,6 +12,8 @@
 #include "common/loop.h"
 
 #define LINK_ERROR_SIZE 512
+/* To a server; and from one to a client, so that another server on the bridge is seen. */
+#define LINK_FILTER "ip and (udp dst port 67 or (udp src port 67 and udp dst port 68))"
 
 struct link {
 	struct loop *loop;
@@ -38,6 +40,9 @@ int link_open(struct link *link, struct loop *loop, const char *interface,
 /* 0 or -errno; -ENETDOWN while the bridge is away. */
 int link_send(struct link *link, const uint8_t *data, size_t len);
 void link_close(struct link *link);
+
+/* LINK_FILTER as the kernel takes it, for Ethernet. */
+struct bpf_program link_filter(void);
 
 /* Port 67 of the interface can be had now; as link_open() otherwise. For `eipd -t`. */
 int link_check_port(const char *interface, char error[static LINK_ERROR_SIZE]);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "common/statefile.h"
 #include "natmgr/backend.h"
 
 #define TABLE        "nat"
@@ -338,6 +339,9 @@ static int take_lock(struct iptables *iptables, char *error)
 {
 	int fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600), err;
 
+	/* on a host that was never given a /run */
+	if (fd < 0 && errno == ENOENT && !statefile_mkdir_parent(lock_path()))
+		fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0) {
 		err = -errno;
 		snprintf(error, BACKEND_ERROR_SIZE,

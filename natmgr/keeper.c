@@ -49,7 +49,7 @@ struct keeper {
 	bool failed;    /* the last run */
 	bool half_done; /* by us: what the next run that works finds is no repair */
 	bool is_closing;
-	bool foreign_warned, outer_missing, outer_running, flows_failed;
+	bool foreign_warned, outer_missing, outer_running, flows_failed, forwarding_warned;
 };
 
 static void run_batch(struct keeper *keeper);
@@ -85,6 +85,10 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 
 	if (report->forwarding_enabled)
 		log_info("nat: packet forwarding was off; switched on (net.ipv4.ip_forward=1)");
+	if (report->forwarding_unknown && !keeper->forwarding_warned)
+		log_warning("nat: whether packets are forwarded cannot be seen without /proc; "
+			    "mount it, or see to net.ipv4.ip_forward=1");
+	keeper->forwarding_warned = report->forwarding_unknown;
 	if (repair && repairs) {
 		keeper->repaired += repairs;
 		keeper->hooks.mended(keeper->hooks.ctx, report);

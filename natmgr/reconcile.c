@@ -18,11 +18,15 @@
 
 /* --- forwarding (patent step 4) ----------------------------------------------------------- */
 
-static int enable_forwarding(bool *ret_enabled, char error[static BACKEND_ERROR_SIZE])
+static int enable_forwarding(struct reconcile_report *report, char error[static BACKEND_ERROR_SIZE])
 {
 	int fd = open(FORWARDING, O_RDWR | O_CLOEXEC), err = 0;
 	char value = '0';
 
+	if (fd < 0 && errno == ENOENT) {
+		report->forwarding_unknown = true;
+		return 0;
+	}
 	if (fd < 0 || read(fd, &value, 1) != 1)
 		err = errno ? -errno : -EIO;
 	else if (value == '0' && pwrite(fd, "1\n", 2, 0) != 2)
@@ -34,7 +38,7 @@ static int enable_forwarding(bool *ret_enabled, char error[static BACKEND_ERROR_
 			"packet forwarding cannot be switched on (%s): %s", FORWARDING,
 			strerror(-err));
 	else
-		*ret_enabled = value == '0';
+		report->forwarding_enabled = value == '0';
 	return err;
 }
 
@@ -246,7 +250,7 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	if (!err)
 		err = add_addresses(&run);
 	if (!err && scope != RECONCILE_REMOVE)
-		err = enable_forwarding(&ret_report->forwarding_enabled, error);
+		err = enable_forwarding(ret_report, error);
 	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due)) {
 		ret_report->purge = make_purge(&run);
 		reconcile->flows_due = false;

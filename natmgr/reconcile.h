@@ -32,6 +32,7 @@ struct reconcile_report {
 	size_t rule_edits;
 	struct address_diff addresses;
 	bool forwarding_enabled;  /* it was off */
+	bool forwarding_unknown;  /* /proc is not mounted */
 	bool outer_missing;       /* the outer interface: its addresses had to wait */
 	struct flow_purge *purge; /* flows that have to be forgotten yet; NULL: none have */
 };

@@ -8,11 +8,11 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/eipd-test.XXXXXX") || exit 1
 trap 'rm -rf "$T"' EXIT
 cd "$ROOT" || exit 1
 
-for script in .ci/run scripts/* scripts/*/* tests/e2e/*.t tests/e2e/*.sh tests/e2e/*.py tests/vm/*; do
+for script in .ci/run scripts/* scripts/*/* scripts/*/*/* tests/e2e/*.t tests/e2e/*.sh tests/e2e/*.py tests/vm/*; do
 	[[ -f $script ]] || continue
 	read -r first <"$script"
 	case $first in
-	'#!/bin/sh'*)
+	'#!/bin/sh'* | '#!/sbin/openrc-run')
 		check "$script parses in sh" sh -n "$script"
 		check "$script parses in busybox sh" busybox sh -n "$script"
 		;;
@@ -30,7 +30,7 @@ for script in .ci/run scripts/* scripts/*/* tests/e2e/*.t tests/e2e/*.sh tests/e
 		;;
 	*) continue ;;
 	esac
-	[[ $script == *.sh ]] || check "$script may be executed" test -x "$script"
+	[[ $script == tests/*.sh ]] || check "$script may be executed" test -x "$script"
 	if command -v shellcheck >/dev/null; then
 		# Off: SC2317 and SC2119, as many a function is called through check and wait_for.
 		check "$script: shellcheck" shellcheck -x -e SC2317,SC2119 "$script"

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# One static file, daemon and client in one: in an empty root directory, with its two text files
+# and nothing else, it leases, binds and answers.
+#
+#   outer host              hypervisor                                virtual machine
+#   eth0 20.251.48.1 ────── eth0   chroot: /eipd /eipctl   br0 ────── vm-001 192.168.6.243
+#                                  /etc/eipd/*.conf
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/static.sh
+. "$HERE/static.sh"
+stage_up
+FILE=$ROOT/build/static/eipd
+
+# ---- the file
+check "make static" static_make static
+[[ -x $FILE ]] || die "there is no $FILE: $(cat "$T/make")"
+size=$(stat -c %s "$FILE")
+check "it has less than 1.5 MB ($size octets)" test "$size" -lt 1500000
+is "no interpreter is asked for" "$(readelf -lW "$FILE" | count INTERP)" 0
+is "no shared library is asked for" "$(readelf -dW "$FILE" | count NEEDED)" 0
+is "it is stripped" "$(readelf -SW "$FILE" | count '\.symtab|\.debug')" 0
+is "it can be loaded anywhere" "$(readelf -hW "$FILE" | awk '/Type:/ { print $2 }')" DYN
+is "eipctl is a link to it" "$(readlink "$ROOT/build/static/eipctl")" eipd
+report=$(grep -A 99 '^build/static/eipd: ' "$T/make")
+like "where its bytes are is told" "$report" ' libc'
+is "to the last one" "$(awk 'NR > 1 { sum += $1 } END { print sum }' <<<"$report")" "$size"
+
+# ---- two programs
+for name in eipctl ./eipctl eipd other; do
+	ln -sf "$FILE" "$T/${name##*/}"
+done
+is "called as eipctl it is the client" "$(cd "$T" && ./eipctl -V)" "$("$EIPCTL" -V)"
+is "called by any other name it is the daemon" "$("$T/other" -V)" "$("$EIPD" -V)"
+is "only the last part of the name counts" "$(mkdir "$T/eipctl.d" && ln -s "$FILE" "$T/eipctl.d/x" &&
+	"$T/eipctl.d/x" -V)" "$("$EIPD" -V)"
+"$T/eipctl" >"$T/usage" 2>&1
+is "the client's usage is status 2" $? 2
+
+# ---- the empty root
+BOX=$T/box
+mkdir -p "$BOX/etc/eipd"
+cp "$FILE" "$BOX/eipd"
+ln -s eipd "$BOX/eipctl"
+conf daemon.state-dir
+conf daemon.run-dir
+conf plan.file
+conf dhcp.log
+RUN=$BOX/run/eipd LOG=$BOX/eipd.log CONF=$BOX/etc/eipd/eipd.conf PLAN=$BOX/etc/eipd/network.conf
+conf daemon.log /eipd.log
+conf_write
+plan "$MAC1,vm-001,$IP1"
+# which the daemon cannot do where there is no /proc
+hv sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+
+# box PROGRAM ARGUMENT…: in the root that has nothing else
+box() { hv timeout 20 chroot "$BOX" "$@" </dev/null; }
+# box_start: there is no /dev/null in the box, so the daemon keeps what it has
+box_start() { box /eipd >"$T/start" 2>&1; }
+
+is "there is nothing in it but the file, the link and two text files" \
+	"$(cd "$BOX" && find . ! -type d | sort | tr '\n' ' ')" \
+	"./eipctl ./eipd ./etc/eipd/eipd.conf ./etc/eipd/network.conf "
+said=$(box /eipd -t 2>&1)
+is "eipd -t finds all well ($said)" $? 0
+check "eipd starts" box_start
+vm_up vm-001 "$MAC1"
+check "a lease is given" vm_lease vm-001
+like "the planned one" "$(cat "$T/vm-001.env")" "ip=$IP1"
+like "eipctl vm list tells of it" "$(box /eipctl vm list 2>&1)" "vm-001 .*active"
+like "eipctl ip bind" "$(box /eipctl ip bind vm-001 "$EIP1" 2>&1)" "$EIP1 bound to vm-001"
+serve "$P-vm-001" vm-001 8000
+is "the VM is reached by its public address" "$(ask "$OUT" "$EIP1" 8000)" "vm-001 sees 20.251.48.1"
+like "that forwarding cannot be looked after is said" "$(cat "$LOG")" 'warning: nat: .*ip_forward'
+is "once" "$(count ip_forward "$LOG")" 1
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+like "eipctl reload" "$(box /eipctl reload 2>&1)" 'added 1, changed 0, removed 0'
+plan "$MAC1,vm-001,$IP1" rubbish
+like "a bad plan is refused, with file and line" "$(box /eipctl reload 2>&1)" '/etc/eipd/network.conf:2: '
+pid=$(daemon_pid)
+awk '/^Private/ { sum += $2 } END { print "# private memory with 2 planned VMs: " sum " kB" }' \
+	"/proc/$pid/smaps_rollup"
+check "it stops" daemon_end TERM
+is "the VM is reached all the same" "$(ask "$OUT" "$EIP1" 8000)" "vm-001 sees 20.251.48.1"
+echo 'broken line' >>"$CONF"
+said=$(box /eipd -t 2>&1)
+is "a bad configuration is status 1" $? 1
+like "with file and line" "$said" '/etc/eipd/eipd.conf:[0-9]+: '
+
+# ---- users and groups, without name services
+plan "$MAC1,vm-001,$IP1"
+printf '%s\n' root:x:0:0::/:/bin/sh caller:x:4711:4712::/:/bin/sh >"$BOX/etc/passwd"
+printf '%s\n' root:x:0: callers:x:4712: log:x:4714:caller admins:x:4715: >"$BOX/etc/group"
+mkdir "$BOX/bin" "$BOX/seen"
+chmod 777 "$BOX/seen"
+cp "$(command -v busybox)" "$BOX/bin/busybox"
+cat >"$BOX/bin/callback" <<'END'
+#!/bin/busybox sh
+busybox id -u >/seen/user
+busybox id -G >/seen/groups
+busybox echo "$@" >/seen/arguments
+END
+chmod 755 "$BOX/bin/callback"
+conf control.group admins
+conf dhcp.callback /bin/callback
+conf dhcp.callback-user caller
+conf_write
+rm -rf "${BOX:?}/var"
+hv strace -f -qq -e trace=chroot,open,openat,connect -o "$T/trace" timeout 20 chroot "$BOX" /eipd \
+	>"$T/start" 2>&1 </dev/null &
+check "it starts with a callback-user and a group" wait_for 10 test -S "$RUN/eipd.sock"
+is "the socket is the group's" "$(stat -c %g "$RUN/eipd.sock")" 4715
+vm_lease vm-001
+check "the callback is called" wait_for 5 test -s "$BOX/seen/arguments"
+like "for the lease" "$(cat "$BOX/seen/arguments")" "^add $MAC1 $IP1 vm-001"
+is "as the user" "$(cat "$BOX/seen/user")" 4711
+is "with its groups" "$(cat "$BOX/seen/groups")" "4712 4714"
+daemon_end TERM
+wait
+sed -n '/chroot(.* = 0$/,$p' "$T/trace" >"$T/inside"
+check "what it opens was seen" grep -q '"/etc/eipd/eipd.conf"' "$T/inside"
+is "no library, no name service, no language was looked for" \
+	"$(grep -E '\.so|"/(usr/)?lib|nsswitch|nscd|locale|gconv' "$T/inside")" ""
+done_testing

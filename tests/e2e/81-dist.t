@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# The tarball for a box without packages: what is in it, that two builds give the same bytes, and
+# install.sh and uninstall under busybox alone.
+#
+#   outer host ── eth0 ── hypervisor: a root with busybox and the tarball ── br0 ── vm-001
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/static.sh
+. "$HERE/static.sh"
+stage_up
+check "make dist-static" static_make dist-static
+TARBALL=$ROOT/$(tail -n 1 "$T/make")
+[[ -f $TARBALL ]] || die "there is no tarball: $(cat "$T/make")"
+like "its name has version and architecture" "${TARBALL##*/}" \
+	"^eipd-$("$EIPD" -V | sed 's/eipd //')-$(uname -m)\.tar\.gz\$"
+
+# ---- what is in it
+tar -tvzf "$TARBALL" >"$T/list"
+name=$(basename "$TARBALL" .tar.gz)
+for file in eipd 'eipctl -> eipd' install.sh README LICENSE conf/eipd.conf conf/network.conf \
+	scripts/lease-callback scripts/load-modules scripts/init.d/eipd scripts/openrc/eipd \
+	scripts/runit/run scripts/systemd/eipd.service scripts/inittab; do
+	check "it has $file" grep -qE " $name/$file\$" "$T/list"
+done
+is "all is in one directory" "$(tar -tzf "$TARBALL" | cut -d / -f 1 | sort -u)" "$name"
+is "nobody of this machine owns it" "$(awk '{ print $2 }' "$T/list" | sort -u)" 0/0
+is "all of it has one time" "$(awk '{ print $4, $5 }' "$T/list" | sort -u | wc -l)" 1
+for page in "$ROOT"/conf/man/*.[1-9]; do
+	[[ -f $page ]] || continue
+	page=${page##*/}
+	tar -xzOf "$TARBALL" "$name/man/$page.txt" >"$T/page"
+	check "$page is there as plain text" grep -q NAME "$T/page"
+	is "$page has no terminal's codes" "$(LC_ALL=C count $'[\b\033]' "$T/page")" 0
+done
+
+# ---- the same bytes
+# In another directory, with another umask and language, from the same sources.
+mkdir -p "$T/elsewhere"
+(cd "$ROOT" && tar -cf - --exclude=./build --exclude=./.git .) | tar -xf - -C "$T/elsewhere"
+mkdir "$T/elsewhere/build"
+cp -R "$DOWNLOADS" "$T/elsewhere/build/downloads"
+elsewhere() {
+	(umask 077 && cd "$T/elsewhere" && env SOURCE_DATE_EPOCH=1700000000 LC_ALL=C.UTF-8 TZ=Asia/Tokyo \
+		HOME=/nowhere make -j 2 dist-static)
+}
+check "it is built in another directory, without network" unshare --net -- bash -c \
+	"$(declare -f elsewhere); T='$T' elsewhere"
+cp "$TARBALL" "$T/first.tar.gz"
+mkdir "$T/here"
+SOURCE_DATE_EPOCH=1700000000 "$ROOT/scripts/dist-static" "$ROOT/build/static/eipd" "$T/here/${TARBALL##*/}"
+check "two builds give the same file" cmp "$ROOT/build/static/eipd" "$T/elsewhere/build/static/eipd"
+check "and the same tarball" cmp "$T/here/${TARBALL##*/}" "$T/elsewhere/build/${TARBALL##*/}"
+is "no path of a build is in it" "$(strings -a "$ROOT/build/static/eipd" | count "$ROOT/|$T")" 0
+
+# ---- install
+box_make
+box_conf
+box_unpack
+said=$(box /root/eipd/install.sh 2>&1)
+is "install.sh under busybox: status 0 ($said)" $? 0
+like "it tells how to start" "$said" '/etc/init.d/eipd start'
+for file in /usr/sbin/eipd /usr/sbin/eipctl /usr/sbin/eipd-uninstall /usr/sbin/eip-vm /etc/init.d/eipd \
+	/usr/share/eipd/lease-callback /usr/share/eipd/load-modules; do
+	check "$file is a program" box test -x "$file"
+done
+for file in eipd.conf network.conf; do
+	check "the sample $file is the first configuration" \
+		cmp "$BOX/etc/eipd/$file" "$ROOT/conf/$file"
+done
+# nothing that comes with it names what is not there
+is "every path of its own that a script names is there" "$(
+	cd "$BOX" && grep -rhoE '/usr/(sbin|share/eipd)/[a-z.-]+[a-z]' etc/init.d usr/share/eipd usr/sbin/eip-vm |
+		sort -u | while read -r path; do [[ -e $BOX$path ]] || echo "$path"; done
+)" ""
+
+conf dhcp.callback /usr/share/eipd/lease-callback
+conf_write
+plan "$MAC1,vm-001,$IP1"
+check "eipd -t" box eipd -t
+check "the init script starts it" box /etc/init.d/eipd start
+vm_up vm-001 "$MAC1"
+check "it gives a lease" vm_lease vm-001
+check "and an address" box eipctl ip bind vm-001 "$EIP1"
+serve "$P-vm-001" vm-001 8000
+is "by which the VM is reached" "$(ask "$OUT" "$EIP1" 8000)" "vm-001 sees 20.251.48.1"
+
+# ---- a newer version
+cp "$CONF" "$T/eipd.conf.mine"
+echo "/usr/share/eipd/of-an-older-version" >>"$BOX/usr/share/eipd/installed"
+touch "$BOX/usr/share/eipd/of-an-older-version"
+pid=$(daemon_pid)
+check "installed again, while it runs" box /root/eipd/install.sh
+check "the configuration is as the user wrote it" cmp "$CONF" "$T/eipd.conf.mine"
+is "the daemon goes on" "$(daemon_pid)" "$pid"
+is "what the older version had is gone" "$(ls "$BOX/usr/share/eipd/of-an-older-version" 2>/dev/null)" ""
+check "restart" box /etc/init.d/eipd restart
+check "the new one runs" test "$(daemon_pid)" != "$pid"
+is "the VM is reached as before" "$(ask "$OUT" "$EIP1" 8000)" "vm-001 sees 20.251.48.1"
+
+# ---- another prefix, another root
+check "with a prefix, into a root" box /root/eipd/install.sh --root /tmp/other --prefix /usr/local --init systemd
+like "the unit names the programs there" "$(cat "$BOX/tmp/other/usr/local/lib/systemd/system/eipd.service")" \
+	'ExecStart=/usr/local/sbin/eipd .*ExecReload=/usr/local/sbin/eipctl'
+check "and they are there" test -x "$BOX/tmp/other/usr/local/sbin/eipd"
+is "no init script besides" "$(ls "$BOX/tmp/other/etc/init.d" 2>/dev/null)" ""
+check "uninstalled from there" box /root/eipd/install.sh --uninstall --purge --root /tmp/other --prefix /usr/local
+is "nothing is left of it" "$(find "$BOX/tmp/other" ! -type d)" ""
+
+# ---- misuse
+box /root/eipd/install.sh --frobnicate >"$T/out" 2>&1
+is "an unknown option is status 2" $? 2
+box /root/eipd/install.sh --init >"$T/out" 2>&1
+is "an option without its value is status 2" $? 2
+box /root/eipd/install.sh --purge >"$T/out" 2>&1
+is "--purge alone is status 2" $? 2
+box /root/eipd/install.sh --root /tmp/none --uninstall >"$T/out" 2>&1
+is "uninstalling what is not there is status 1" $? 1
+like "which is said" "$(cat "$T/out")" 'not installed'
+
+# ---- uninstall
+echo '::respawn:/usr/sbin/eipd -f' >"$BOX/etc/inittab"
+box eipd-uninstall >"$T/out" 2>&1
+is "what init would start again is not uninstalled" $? 1
+like "which is said" "$(cat "$T/out")" inittab
+rm "$BOX/etc/inittab"
+pid=$(daemon_pid)
+check "eipd-uninstall" box eipd-uninstall
+check "the daemon has stopped" gone "$pid"
+is "of ours, configuration, state and logs are left" \
+	"$(cd "$BOX" && find etc usr var ! -type d -path '*eip*' | sort | tr '\n' ' ')" \
+	"etc/eipd/eipd.conf etc/eipd/network.conf var/lib/eipd/bindings var/lib/eipd/leases var/lib/eipd/plan.last-good var/log/eipd/callback.log var/log/eipd/eipd.log var/log/eipd/lease.log "
+is "the VM is reached all the same" "$(ask "$OUT" "$EIP1" 8000)" "vm-001 sees 20.251.48.1"
+check "the configuration is as the user wrote it" cmp "$CONF" "$T/eipd.conf.mine"
+check "installed once more" box /root/eipd/install.sh
+check "it starts where it was" box /etc/init.d/eipd start
+like "with the old bindings" "$(box eipctl ip list)" "$EIP1 +bound +vm-001"
+check "eipd-uninstall --purge" box eipd-uninstall --purge
+is "nothing of ours is left" "$(cd "$BOX" && find etc usr var run -path '*eip*' ! -path run/eipd)" ""
+done_testing
