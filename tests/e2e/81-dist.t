@@ -53,6 +53,19 @@ check "two builds give the same file" cmp "$ROOT/build/static/eipd" "$T/elsewher
 check "and the same tarball" cmp "$T/here/${TARBALL##*/}" "$T/elsewhere/build/${TARBALL##*/}"
 is "no path of a build is in it" "$(strings -a "$ROOT/build/static/eipd" | count "$ROOT/|$T")" 0
 
+# ---- sources that are not what is pinned
+cp -R "$DOWNLOADS" "$T/tampered"
+for file in iptables_1.8.9-2.dsc iptables_1.8.9.orig.tar.xz; do
+	cp "$T/tampered/$file" "$T/whole"
+	printf x >>"$T/tampered/$file"
+	DEBIAN_MIRROR=file:///nowhere "$ROOT/scripts/static-libraries" "$T/libraries" "$T/tampered" \
+		>"$T/out" 2>&1
+	is "a changed $file is not built from" $? 1
+	like "but looked for elsewhere, in vain" "$(tail -n 1 "$T/out")" 'file:///nowhere has no list of source packages'
+	is "and nothing is left half done" "$(ls -A "$T/libraries")" ""
+	cp "$T/whole" "$T/tampered/$file"
+done
+
 # ---- install
 box_make
 box_conf

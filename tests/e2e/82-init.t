@@ -144,13 +144,18 @@ cp "$BOX/usr/share/eipd/inittab" "$BOX/etc/inittab"
 unshare=$!
 check "inittab: eipd is started" wait_for 10 serves
 check "inittab: the modules were loaded" loaded
-init=$(pgrep -P "$unshare") # its first process, as seen from here
-end_daemon() { kill "$(pgrep -P "$init" -x eipd)"; }
+# as seen from here: what has one number in there has another one out here
+end_daemon() {
+	local pid
+	for pid in $(ip netns pids "$HV"); do
+		[[ $(cat "/proc/$pid/comm") != eipd ]] || kill "$pid"
+	done
+}
 hitless inittab end_daemon
 reloads inittab box eipctl reload
-kill -KILL "$init"
+kill -KILL "$unshare" # and init with it
 wait "$unshare" 2>/dev/null
-check "inittab: it goes with init" not serves
+check "inittab: it goes with init" wait_for 5 not serves
 rm -f "$BOX/etc/inittab" "$RUN"/*
 
 # ---- runit
