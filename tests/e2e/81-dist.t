@@ -9,6 +9,7 @@
 # shellcheck source=tests/e2e/static.sh
 . "$HERE/static.sh"
 stage_up
+static_or_skip
 check "make dist-static" static_make dist-static
 TARBALL=$ROOT/$(tail -n 1 "$T/make")
 [[ -f $TARBALL ]] || die "there is no tarball: $(cat "$T/make")"

@@ -24,6 +24,13 @@ static_make() {
 		>"$T/make" 2>&1 </dev/null
 }
 
+# static_or_skip: to be called before the first point: no network to Debian's sources is no fault of ours
+static_or_skip() {
+	static_make static && return
+	! grep -qE 'has no list of source packages|cannot be had' "$T/make" ||
+		skip_all "Debian's source packages cannot be had: $(tail -n 2 "$T/make" | head -n 1)"
+}
+
 # unpacked PACKAGE: prints the directory where a package of Debian is unpacked and not installed
 unpacked() {
 	local directory=$DOWNLOADS/$1
