@@ -139,7 +139,9 @@ void nft_table_finish(struct nft_table *table)
 		struct nft_set *set = &table->sets[i];
 		size_t kept = 0;
 
-		qsort(set->elements, set->count, sizeof(*set->elements), compare_elements);
+		/* qsort(3) wants a pointer even to nothing */
+		if (set->count)
+			qsort(set->elements, set->count, sizeof(*set->elements), compare_elements);
 		for (size_t e = 0; e < set->count; e++) {
 			if (!kept || compare_elements(&set->elements[kept - 1], &set->elements[e]))
 				set->elements[kept++] = set->elements[e];
