@@ -31,10 +31,11 @@ CORE    := $(SOURCES:%.c=$(O)/%.o)
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: all check demo install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%)
+.PHONY: all check demo bench bench-tools install clean help build-tests unit fuzz $(FUZZ:%=fuzz-%)
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -44,6 +45,7 @@ help:
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
+	@echo "bench     measure it beside other servers (as root; QUICK=1: in two minutes)"
 	@echo "demo      show the whole appliance at work (as root)"
 	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR))"
 	@echo "clean     remove $(O)/"
@@ -88,6 +90,15 @@ check: all
 demo:
 	$(Q)scripts/demo
 
+bench:
+	$(Q)tests/bench/run $(if $(QUICK),--quick)
+
+bench-tools: $(BENCH)
+
+$(O)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -lpcap
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(SYSCONFDIR)/eipd \
 		$(DESTDIR)$(SYSCONFDIR)/init.d $(DESTDIR)$(PREFIX)/share/eipd/hooks
@@ -108,4 +119,4 @@ install: all
 clean:
 	rm -rf $(filter-out $(O)/vm,$(wildcard $(O)/*))
 
--include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d)
+-include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(BENCH:=.d)
