@@ -14,7 +14,7 @@
  *     -w WINDOW     or: so many under way at any time (closed loop; default 16)
  *     -t SECONDS    how long (default 1)
  *     -c COUNT      and no more exchanges than that
- *     -x            every second one is of client 0, until it is offered another address
+ *     -x ADDRESS    every second one is of client 0, until it is offered that address
  *
  * It spins: what it measures shall not have its own waking up in it. Times are microseconds, but for
  * "changed", which is of CLOCK_MONOTONIC in nanoseconds.
@@ -71,11 +71,11 @@ struct load {
 	uint32_t vms, clients;
 	double rate; /* 0: closed loop */
 	uint64_t window, limit, duration;
-	bool watch;
+	uint32_t watched; /* as it is in frames; 0: none */
 	/* what is going on */
 	int fd;
 	uint64_t start, begun, done, stopped_at;
-	uint32_t first_xid, watched; /* the address that client 0 was offered first */
+	uint32_t first_xid;
 	struct exchange *ring;
 	uint8_t frames[BATCH][FRAME];
 	unsigned queued;
@@ -233,7 +233,7 @@ static void begin(struct load *load, uint64_t now)
 	uint32_t client = (uint32_t)(load->begun * STRIDE % load->clients);
 	struct exchange *exchange = exchange_at(load, load->begun);
 
-	if (load->watch && load->begun % 2)
+	if (load->watched && load->begun % 2)
 		client = 0;
 	*exchange = (struct exchange){ .begun = now, .client = client };
 	queue_request(load, client, load->first_xid + (uint32_t)load->begun, NULL);
@@ -260,17 +260,6 @@ static bool is_due(struct load *load, uint64_t now)
 	return !oldest->begun || now - oldest->begun > STALLED;
 }
 
-static void watch_address(struct load *load, const struct exchange *exchange, uint32_t yiaddr,
-	uint64_t now)
-{
-	if (!load->watch || exchange->client != 0 || load->changed_at)
-		return;
-	if (!load->watched)
-		load->watched = yiaddr;
-	else if (load->watched != yiaddr)
-		load->changed_at = now;
-}
-
 static void take_answer(struct load *load, const struct answer *answer, uint64_t now)
 {
 	uint64_t index = answer->xid - load->first_xid;
@@ -286,7 +275,8 @@ static void take_answer(struct load *load, const struct answer *answer, uint64_t
 		return;
 	if (answer->type == OFFER && !exchange->requested) {
 		exchange->requested = true;
-		watch_address(load, exchange, answer->yiaddr, now);
+		if (answer->yiaddr == load->watched && !load->changed_at)
+			load->changed_at = now;
 		queue_request(load, exchange->client, answer->xid, answer);
 	} else if (answer->type == ACK && exchange->requested) {
 		uint64_t took = now - exchange->begun;
@@ -466,7 +456,7 @@ int main(int argc, char **argv)
 	double patience = 0;
 	int option;
 
-	while ((option = getopt(argc, argv, "+n:k:r:w:t:c:xf:")) != -1) {
+	while ((option = getopt(argc, argv, "+n:k:r:w:t:c:x:f:")) != -1) {
 		if (option == 'n')
 			load.vms = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (option == 'k')
@@ -480,7 +470,7 @@ int main(int argc, char **argv)
 		else if (option == 'c')
 			load.limit = strtoull(optarg, NULL, 10);
 		else if (option == 'x')
-			load.watch = true;
+			load.watched = inet_addr(optarg);
 		else if (option == 'f')
 			patience = strtod(optarg, NULL);
 		else

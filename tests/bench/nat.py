@@ -153,18 +153,22 @@ class NftMap(Binder):
 
 
 class EipdBinder(Binder):
-    """By its socket, as programs do it, or by eipctl."""
+    """By its socket, as programs do it, or by eipctl; without the disk it is as durable as the
+    others are."""
 
-    def __init__(self, name, by_eipctl=False):
+    def __init__(self, name, by_eipctl=False, on_disk=True):
         super().__init__(name)
-        self.by_eipctl = by_eipctl
+        self.by_eipctl, self.on_disk = by_eipctl, on_disk
 
     def is_here(self):
         return EIPD.path() is not None
 
     def fill(self, stage, numbers):
         numbers = list(numbers)
-        os.makedirs(stage.path("state"), exist_ok=True)
+        os.makedirs(stage.path("state"))
+        if not self.on_disk:
+            # it goes with the stage
+            run("mount", "-t", "tmpfs", "none", stage.path("state"))
         stage.write("state/bindings", "# eipd bindings, version 1\n" + "".join(
             f"bind {public(n)} {Vm(n).name} {Vm(n).mac} eth0:{n + 1}\n" for n in numbers))
         EIPD.start(stage, plan_of(max(numbers, default=0) + 2))
@@ -214,10 +218,12 @@ def bound(stage):
 BINDERS = [
     EipdBinder("eipd"),
     EipdBinder("eipd, by eipctl", by_eipctl=True),
+    EipdBinder("eipd, state not on disk", on_disk=False),
     Patent("the patent's commands"),
     Restore("iptables-legacy-restore"),
     NftMap("nft, a map"),
 ]
+FLOW_BINDERS = [BINDERS[0], BINDERS[3], BINDERS[5]]
 
 
 def here(figures, section, binders):
@@ -365,7 +371,7 @@ class Flows:
 
 def flows(profile, figures):
     """What a new connection through NAT costs"""
-    binders = here(figures, "flows", [BINDERS[0], BINDERS[2], BINDERS[4]])
+    binders = here(figures, "flows", FLOW_BINDERS)
     for size in profile.flow_sizes:
         with Room(figures, "flows", size, binders) as room:
             there = {}

@@ -13,6 +13,7 @@ MEASURES = {
         "cpu": ("CPU of a four-way exchange, 1,000 a second", "us", 1),
         "first": ("CPU of a machine's first exchange, 1,000 a second", "us", 1),
         "rate": ("highest rate of exchanges with less than 0.1 % lost", "1/s", 0),
+        "busy": ("what the server used of its core at that rate", "%", 0),
         "p50": ("latency of an exchange, median", "us", 0),
         "p99": ("latency of an exchange, 99 %", "us", 0),
     },

@@ -255,3 +255,9 @@ def present():
 
 def missing():
     return [server for server in SERVERS if not server.path()]
+
+
+def keep_only(names):
+    """Of the servers, ours and those that one of the names is a part of."""
+    SERVERS[:] = [server for server in SERVERS
+                  if server is EIPD or any(name in server.name for name in names)]

@@ -144,12 +144,12 @@ class Process:
     def settle(self):
         """Until it has nothing to do any more."""
         before = -1.0
-        for _ in range(600):
+        for _ in range(1200):
             now = self.cpu()
-            if now - before < 0.0005:
+            if now - before < 0.0003:
                 return
             before = now
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def last_words(self):
         with open(self.log, encoding="utf8", errors="replace") as log:
@@ -193,7 +193,7 @@ class Stage:
     def __init__(self, name):
         prefix = f"bench-{os.getpid()}-{name}"
         self.hv, self.vm, self.out = f"{prefix}-hv", f"{prefix}-vm", f"{prefix}-out"
-        self.directory = tempfile.mkdtemp(prefix="eipd-bench.")
+        self.directory = tempfile.mkdtemp(prefix=f"eipd-bench.{os.getpid()}.")
         self.server = None
 
     def __enter__(self):
@@ -234,6 +234,9 @@ class Stage:
             self.server.stop(signal.SIGKILL)
         for name in self.hv, self.vm, self.out:
             subprocess.run(["ip", "netns", "del", name], check=False, stderr=subprocess.DEVNULL)
+        for name in os.listdir(self.directory):
+            if os.path.ismount(self.path(name)):
+                subprocess.run(["umount", self.path(name)], check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def path(self, name):
