@@ -40,7 +40,8 @@ MEASURES = {
         "flow_p99": ("latency of a new connection, there and back, 99 %", "us", 1),
     },
     "memory": {
-        "private": ("private memory", "kB", 0),
+        "private": ("private memory, with code that nobody else runs at the time", "kB", 0),
+        "dirty": ("private memory, without code", "kB", 0),
         "resident": ("resident memory", "kB", 0),
         "binary": ("the program, without symbols", "kB", 0),
         "libraries": ("its shared libraries, without libc", "kB", 0),

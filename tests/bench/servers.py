@@ -39,6 +39,7 @@ class Server:
     program = None
     package = None
     restarts = False  # takes a plan over by being started anew
+    sections = None   # where it is measured; None: everywhere
     env = {}
 
     def __init__(self, name):
@@ -126,6 +127,9 @@ class Dnsmasq(Server):
     def __init__(self, name, lease_file):
         super().__init__(name)
         self.lease_file = lease_file
+        if lease_file:
+            # a variant that differs only where leases are given
+            self.sections = ("dhcp", "storm")
 
     def version(self):
         return run(self.path(), "--version").splitlines()[0].split("  ")[0]
@@ -249,8 +253,9 @@ SERVERS = [
 ]
 
 
-def present():
-    return [server for server in SERVERS if server.path()]
+def present(section=None):
+    return [server for server in SERVERS
+            if server.path() and (not server.sections or section in server.sections)]
 
 
 def missing():

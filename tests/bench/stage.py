@@ -129,17 +129,17 @@ class Process:
         return total / 1e9
 
     def memory(self):
-        """(private, resident) kilobytes."""
-        private = resident = 0
+        """{"private", "dirty", "resident"} in kilobytes."""
+        keys = {"private": ("Private_Clean:", "Private_Dirty:"), "dirty": ("Private_Dirty:",),
+                "resident": ("Rss:",)}
+        total = dict.fromkeys(keys, 0)
         for pid in self.pids():
             with open(f"/proc/{pid}/smaps_rollup", encoding="utf8") as smaps:
                 for line in smaps:
                     words = line.split()
-                    if words[0].startswith("Private_"):
-                        private += int(words[1])
-                    elif words[0] == "Rss:":
-                        resident += int(words[1])
-        return private, resident
+                    for name, lines in keys.items():
+                        total[name] += int(words[1]) if words[0] in lines else 0
+        return total
 
     def settle(self):
         """Until it has nothing to do any more."""
