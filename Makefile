@@ -33,10 +33,11 @@ CTL     := client memory table
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: all check demo torture install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
+.PHONY: all check demo bench bench-tools torture install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -49,6 +50,7 @@ help:
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
 	@echo "torture   kill it at every system call that changes something (as root; ten minutes)"
+	@echo "bench     measure it beside other servers (as root; QUICK=1: in two minutes)"
 	@echo "demo      show the whole appliance at work (as root)"
 	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR)), INIT"
 	@echo "uninstall uninstall; the configuration stays"
@@ -130,6 +132,15 @@ torture: all
 demo:
 	$(Q)scripts/demo
 
+bench:
+	$(Q)tests/bench/run $(if $(QUICK),--quick)
+
+bench-tools: $(BENCH)
+
+$(O)/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< -lpcap
+
 # a configuration that is there is never overwritten; INIT=lsb|openrc|runit|systemd|none
 install: all
 	$(Q)scripts/install.sh $(INSTALL_OPTIONS) --programs $(O) $(if $(INIT),--init $(INIT))
@@ -143,4 +154,4 @@ INSTALL_OPTIONS = --prefix $(PREFIX) --sysconfdir $(SYSCONFDIR) $(if $(DESTDIR),
 clean:
 	rm -rf $(filter-out $(O)/vm $(O)/downloads,$(wildcard $(O)/*))
 
--include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(STATIC_OBJECTS:.o=.d)
+-include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(BENCH:=.d) $(STATIC_OBJECTS:.o=.d)

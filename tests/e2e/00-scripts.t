@@ -8,7 +8,7 @@ T=$(mktemp -d "${TMPDIR:-/tmp}/eipd-test.XXXXXX") || exit 1
 trap 'rm -rf "$T"' EXIT
 cd "$ROOT" || exit 1
 
-for script in .ci/run scripts/* scripts/*/* scripts/*/*/* tests/e2e/*.t tests/e2e/*.sh tests/e2e/*.py tests/vm/*; do
+for script in .ci/run scripts/* scripts/*/* scripts/*/*/* tests/e2e/*.t tests/e2e/*.sh tests/e2e/*.py tests/vm/* tests/bench/*; do
 	[[ -f $script ]] || continue
 	read -r first <"$script"
 	case $first in
