@@ -229,14 +229,14 @@ static void reclaim(void *ctx)
 		reclaim, eipd);
 }
 
-static void on_links_changed(void *ctx)
+static void on_links_changed(void *ctx, bool links)
 {
 	struct eipd *eipd = ctx;
 	struct netlink_link bridge;
 
-	if (!netlink_link_get(eipd->route, eipd->config->inner.bridge, &bridge))
+	if (links && !netlink_link_get(eipd->route, eipd->config->inner.bridge, &bridge))
 		dhcpd_set_bridge(eipd->dhcpd, &bridge.mac, bridge.index);
-	natmgr_links_changed(eipd->natmgr);
+	natmgr_links_changed(eipd->natmgr, links);
 }
 
 /* --- start -------------------------------------------------------------------------------- */

@@ -440,30 +440,41 @@ int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip
 
 /* --- changes ------------------------------------------------------------------------------ */
 
+struct change {
+	bool addresses, links;
+};
+
 static int note_change(struct nl_msg *msg, void *arg)
 {
-	(void)msg;
-	*(bool *)arg = true;
+	uint16_t type = nlmsg_hdr(msg)->nlmsg_type;
+	struct change *change = arg;
+
+	if (type == RTM_NEWADDR || type == RTM_DELADDR)
+		change->addresses = true;
+	else
+		change->links = true;
 	return NL_OK;
 }
 
 static void monitor_ready(void *ctx, uint32_t events)
 {
 	struct netlink_monitor *monitor = ctx;
-	bool changed = false;
+	struct change change = { 0 };
 	int err = 0;
 
 	(void)events;
-	nl_socket_modify_cb(monitor->sock, NL_CB_VALID, NL_CB_CUSTOM, note_change, &changed);
+	nl_socket_modify_cb(monitor->sock, NL_CB_VALID, NL_CB_CUSTOM, note_change, &change);
 	for (int i = 0; err >= 0 && i < 64; i++)
 		err = nl_recvmsgs_default(monitor->sock);
 	/* an overrun (-NLE_NOMEM) lost messages: something changed, we do not know what */
-	if (changed || (err < 0 && err != -NLE_AGAIN))
-		monitor->changed(monitor->ctx);
+	if (err < 0 && err != -NLE_AGAIN)
+		change.links = true;
+	if (change.links || change.addresses)
+		monitor->changed(monitor->ctx, change.links);
 }
 
 int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
-	void (*changed)(void *ctx), void *ctx)
+	void (*changed)(void *ctx, bool links), void *ctx)
 {
 	int err = netlink_open(NETLINK_ROUTE, &monitor->sock);
 

@@ -73,16 +73,19 @@ int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
 /* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */
 int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip);
 
-/* Calls `changed` whenever a link or an IPv4 address of the namespace changed. */
+/*
+ * Calls `changed` whenever links or IPv4 addresses of the namespace changed; `links`: not only
+ * addresses, as far as can be told.
+ */
 struct netlink_monitor {
 	struct nl_sock *sock;
 	struct loop *loop;
 	struct loop_watch watch;
-	void (*changed)(void *ctx);
+	void (*changed)(void *ctx, bool links);
 	void *ctx;
 };
 int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
-	void (*changed)(void *ctx), void *ctx);
+	void (*changed)(void *ctx, bool links), void *ctx);
 void netlink_monitor_stop(struct netlink_monitor *monitor);
 
 /*

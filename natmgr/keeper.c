@@ -422,7 +422,7 @@ static void outer_came_up(struct keeper *keeper)
 	desired_done(&desired);
 }
 
-void keeper_links_changed(struct keeper *keeper)
+static void look_at_outer(struct keeper *keeper)
 {
 	struct netlink_link link = { 0 };
 	bool running;
@@ -434,6 +434,12 @@ void keeper_links_changed(struct keeper *keeper)
 	if (running && !keeper->outer_running)
 		outer_came_up(keeper);
 	keeper->outer_running = running;
+}
+
+void keeper_links_changed(struct keeper *keeper, bool links)
+{
+	if (links)
+		look_at_outer(keeper);
 	if (!keeper->settle.active)
 		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled,
 			keeper);

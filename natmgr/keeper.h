@@ -63,8 +63,8 @@ void keeper_replan(struct keeper *keeper, const struct plan *plan,
 	void (*done)(void *ctx, const char *error), void *ctx);
 /* Compares the kernel with the table, and mends. */
 void keeper_resync(struct keeper *keeper);
-/* A link or an address changed: mends what is ours, announces where a link came up. */
-void keeper_links_changed(struct keeper *keeper);
+/* Addresses changed, and perhaps links: mends what is ours, announces where a link came up. */
+void keeper_links_changed(struct keeper *keeper, bool links);
 /* Takes everything of ours out of the kernel; the state file keeps it. */
 int keeper_remove(struct keeper *keeper, char **ret_error);
 

@@ -107,10 +107,11 @@ void natmgr_replan(struct natmgr *natmgr, const struct plan *plan, const struct 
 	commands_auto_bind(natmgr->commands);
 }
 
-void natmgr_links_changed(struct natmgr *natmgr)
+void natmgr_links_changed(struct natmgr *natmgr, bool links)
 {
-	isolate_links_changed(natmgr->isolate);
-	keeper_links_changed(natmgr->keeper);
+	if (links)
+		isolate_links_changed(natmgr->isolate);
+	keeper_links_changed(natmgr->keeper, links);
 }
 
 void natmgr_vm_came(struct natmgr *natmgr)

@@ -42,8 +42,8 @@ void natmgr_free(struct natmgr *natmgr);
 void natmgr_replan(struct natmgr *natmgr, const struct plan *plan, const struct plan_change *change,
 	void (*done)(void *ctx, const char *error), void *ctx);
 
-/* A link or an address changed: mends what is ours. */
-void natmgr_links_changed(struct natmgr *natmgr);
+/* Addresses changed, and perhaps links: mends what is ours. */
+void natmgr_links_changed(struct natmgr *natmgr, bool links);
 
 /* Takes everything of ours out of the kernel; the state file keeps it. 0 or -errno, *ret_error. */
 int natmgr_remove(struct natmgr *natmgr, char **ret_error);
