@@ -48,6 +48,7 @@ help:
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
+	@echo "torture   kill it at every system call that changes something (as root; ten minutes)"
 	@echo "demo      show the whole appliance at work (as root)"
 	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR)), INIT"
 	@echo "uninstall uninstall; the configuration stays"
@@ -122,6 +123,10 @@ $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(CORE)
 
 check: all
 	$(Q)scripts/check --no-install
+
+.PHONY: torture
+torture: all
+	$(Q)EIPD_POINTS=0 tests/e2e/53-torture.t
 
 demo:
 	$(Q)scripts/demo

@@ -29,7 +29,7 @@ MAC1=d0:0d:8e:9f:42:88 IP1=192.168.6.243
 MAC2=d0:0d:8e:9f:42:89 IP2=192.168.6.244
 EIP1=20.251.48.99 EIP2=20.251.48.100
 export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
-export LC_ALL=C
+export LC_ALL=C PYTHONDONTWRITEBYTECODE=1
 
 # ---- TAP ------------------------------------------------------------------------------------
 
