@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""eipd as storm.py, torture.py and soak.py see it: starts and kills it, asks it, and compares what it
-says with what the kernel has. They run in the hypervisor's namespace, and print points for lib.sh.
+"""eipd as storm.py, torture.py and soak.py see it: starts and kills it, asks it, and compares what
+it says with what the kernel has. They run in the hypervisor's namespace, and print points for lib.sh.
 
 The environment has EIPD, EIPCTL, CONF, SOCKET, STATE, PLAN and T.
 """

@@ -4,8 +4,8 @@
     storm.py kills COUNT SEED    kill -9 again and again in the middle of commands
     storm.py edits COUNT SEED    another program edits the nat table between our changes
 
-Each client has addresses of its own and one command under way, so after a crash only that one may be
-done or not; whatever was acknowledged must be there.
+Each client has addresses of its own and one command under way, so after a crash only that one may
+be done or not; whatever was acknowledged must be there.
 """
 import collections
 import copy

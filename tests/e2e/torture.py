@@ -3,11 +3,11 @@
 
     torture.py POINTS STEPPER    0: every point there is, and then kills in the restart as well
 
-First the scenario is gone through undisturbed: what kernel, files and lists have between its steps is
-what counts as right, and how many calls a step makes is known from then on. Then, for each point:
-what was before the step, the step with a kill at one of its calls, a look at what is left, a restart;
-and all must be as before the step or as after it, in kernel, files and lists alike: after, if
-the client was told that it is done, and before, if it was refused.
+First the scenario is gone through undisturbed: what kernel, files and lists have between its steps
+is what counts as right, and how many calls a step makes is known from then on. Then, for each
+point: what was before the step, the step with a kill at one of its calls, a look at what is left, a
+restart; and all must be as before the step or as after it, in kernel, files and lists alike: after,
+if the client was told that it is done, and before, if it was refused.
 """
 import collections
 import json
@@ -67,7 +67,8 @@ def text_of(path):
 
 
 def files():
-    found = {name: text_of(f"{STATE}/{name}") for name in ("bindings", "isolated", "plan.last-good")}
+    found = {name: text_of(f"{STATE}/{name}")
+             for name in ("bindings", "isolated", "plan.last-good")}
     found["plan"] = text_of(PLAN)
     return found
 
@@ -79,7 +80,8 @@ def nft_table():
     listing = re.sub(r"packets \d+ bytes \d+", "", listing)
     # the elements of a map have no order
     listing = re.sub(r"elements = \{(.*?)\}",
-                     lambda m: " ".join(sorted(re.split(r",\s*", m[1].strip()))), listing, flags=re.S)
+                     lambda m: " ".join(sorted(re.split(r",\s*", m[1].strip()))), listing,
+                     flags=re.S)
     return sorted(listing.split("\n\t}\n"))
 
 
@@ -465,10 +467,10 @@ def main(wanted, stepper):
     point(complete and torture.killed > len(points) * 0.8, f"{len(points)} kills, each survived",
           torture.wrong["restart"])
     for key, sentence in (
-            ("lost", "kernel, files and lists are as before or as after, and as the client was told"),
+            ("lost", "kernel, files and lists are as before or after, and as the client was told"),
             ("half", "no file and no table is ever changed by half"),
             ("bare", "no address is ever on the card without its rules"),
-            ("status", "after the restart all is in order, and nothing is taken for others' doing")):
+            ("status", "after the restart all is in order, nothing is taken for others' doing")):
         point(not torture.wrong[key], sentence, torture.wrong[key])
     print("done")
 

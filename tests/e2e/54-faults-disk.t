@@ -1,0 +1,186 @@
+#!/usr/bin/env bash
+# Disks that fail: an I/O error at each call that writes a state file, a disk that is full, one that
+# is read-only. A change that cannot be written is refused and not done; DHCP goes on; what must go
+# goes all the same.
+#
+#   outer host ── eth0 hypervisor br0 ──┬── vm-001
+#                                       └── vm-002
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+stage_up
+export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
+vm_up vm-001 "$MAC1"
+vm_up vm-002 "$MAC2"
+LINE1="$MAC1,vm-001,$IP1" LINE2="$MAC2,vm-002,$IP2" LINE3="02:00:00:00:00:03,vm-003,192.168.6.3"
+plan "$LINE1" "$LINE2" "# a comment"
+conf nat.resync 1h
+mkdir -p "$T/plan"
+mv "$PLAN" "$T/plan/"
+PLAN=$T/plan/network.conf
+conf plan.file "$PLAN"
+
+# everything that can be compared: kernel, files, and what eipctl says. $ON is where the daemon's
+# files are.
+ON=
+all() {
+	nat_rules
+	outer_addresses | sed 's/valid_lft.*//'
+	hv nft list tables
+	cat "$ON$STATE/bindings" "$ON$STATE/isolated" "$ON$PLAN" 2>&1
+	field "[(a['address'], a['state'], a['vm']) for a in d]" ip list
+	field "[(v['name'], v['ip'], v['isolated']) for v in d]" vm list
+}
+litter() { find "$ON$STATE" "$ON${PLAN%/*}" -name '*.new' -o -name '*.damaged'; }
+logged() { (($(count "$1" "$LOG") > 0)); }
+
+# fail_at FILE CALL [WHEN]: from now on the daemon's CALL to write FILE fails (WHEN: only that one of
+# them)
+fail_at() {
+	rm -f "$T/strace.err"
+	strace -f -o "$T/strace" -P "$1.new" -e trace="$2" -e inject="$2:error=EIO${3:+:when=$3}" \
+		-p "$(daemon_pid)" 2>"$T/strace.err" &
+	strace=$!
+	wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
+}
+injected() { (($(count INJECTED "$T/strace") > 0)); }
+healed() {
+	kill "$strace" && wait "$strace"
+} 2>/dev/null
+
+# refuses SENTENCE FILE CALL WHEN COMMAND…: with that call failing, the command is refused and nothing
+# is changed
+refuses() {
+	local sentence="$1: $3 fails${4:+ once}" file=$2 call=$3 when=$4 before
+	shift 4
+	before=$(all)
+	fail_at "$file" "$call" "$when"
+	refused "$sentence: it is refused" 1 'Input/output error; nothing was changed' "$@"
+	check "$sentence: the call did fail" injected
+	check "$sentence: DHCP goes on" vm_lease vm-001
+	healed
+	is "$sentence: nothing was changed" "$(all)" "$before"
+	is "$sentence: nothing is left lying about" "$(litter)" ""
+}
+CALLS="openat fchmod write fsync close rename"
+
+daemon_up
+ctl ip bind vm-001 "$EIP1" >/dev/null
+ctl vm isolate vm-002 >/dev/null
+
+# ---- an I/O error at each call
+for call in $CALLS; do
+	refuses "bind" "$STATE/bindings" "$call" "" ip bind vm-001 "$EIP2"
+done
+# what was there can be written back (strace counts calls for other files too, but these have none)
+for call in fchmod fsync rename; do
+	refuses "bind" "$STATE/bindings" "$call" 1 ip bind vm-001 "$EIP2"
+done
+refuses "move" "$STATE/bindings" write "" ip move "$EIP1" vm-002
+refuses "unbind" "$STATE/bindings" rename "" ip unbind "$EIP1"
+refuses "forward" "$STATE/bindings" fsync 1 forward add "$EIP2:80/tcp" vm-001
+check "bind: then it works" ctl ip bind vm-001 "$EIP2"
+for call in $CALLS; do
+	refuses "isolate" "$STATE/isolated" "$call" "" vm isolate vm-001
+done
+refuses "rejoin" "$STATE/isolated" fsync 1 vm rejoin vm-002
+check "isolate: then it works" ctl vm isolate vm-001
+check "rejoin: then it works" ctl vm rejoin vm-001
+for call in $CALLS; do
+	refuses "vm add" "$PLAN" "$call" "" vm add vm-003
+done
+refuses "vm del" "$PLAN" rename "" vm del vm-001
+check "vm add: then it works" ctl vm add vm-003 --mac 02:00:00:00:00:03 --ip 192.168.6.3
+check "vm del: then it works" ctl vm del vm-003
+
+# The copy of the plan is for the day when the plan is spoiled: today goes on without it.
+for call in write rename; do
+	: >"$LOG"
+	plan "$LINE1" "$LINE2" "$LINE3"
+	fail_at "$STATE/plan.last-good" "$call"
+	check "reload: $call of the copy fails: the plan is taken over" ctl reload
+	check "reload: $call of the copy fails: the log says so" logged 'no copy could be kept'
+	healed
+	plan "$LINE1" "$LINE2"
+	check "reload: then it works" ctl reload
+	is "reload: and the copy is the plan" "$(<"$STATE/plan.last-good")" "$(<"$PLAN")"
+done
+for call in openat write; do
+	rm -f "$STATE/leases"
+	: >"$LOG"
+	fail_at "$STATE/leases" "$call"
+	check "leases: $call fails: DHCP goes on" vm_lease vm-001
+	check "leases: $call fails: the log says so" wait_for 8 logged 'leases cannot be written: Input'
+	healed
+	vm_lease vm-001
+	check "leases: then they are written" wait_for 8 test -s "$STATE/leases"
+done
+
+# A VM that leaves the plan loses its addresses, written or not.
+plan "$LINE2"
+fail_at "$STATE/bindings" write
+ctl reload >"$T/stdout" 2>"$T/stderr"
+is "a VM leaves the plan and the bindings cannot be written: reload says so" $? 1
+like "with the reason" "$(<"$T/stderr")" 'bindings cannot be written: Input/output error'
+is "its rules are gone all the same" "$(rules_of "$IP1" "$EIP1" "$EIP2")" 0
+check "and its addresses" not address_on "$EIP1"
+healed
+daemon_end KILL
+daemon_up
+is "and they stay gone after a crash" "$(rules_of "$IP1" "$EIP1" "$EIP2")" 0
+is "as the list says" "$(field "[a for a in d if a['vm']]" ip list)" "[]"
+daemon_end TERM
+
+# ---- a disk of its own
+cat >"$T/with-disk" <<'END_OF_SCRIPT'
+#!/bin/sh
+# with-disk DIRECTORY COMMAND…: a small file system over the directory, with what is in it
+cp -a "$1" "$1.on-disk" || exit 1
+mount -t tmpfs -o size=128k none "$1" && cp -a "$1.on-disk/." "$1/" || exit 1
+shift
+exec "$@"
+END_OF_SCRIPT
+chmod 755 "$T/with-disk"
+plan "$LINE1" "$LINE2"
+conf_write
+hv timeout 20 "$T/with-disk" "$STATE" "$T/with-disk" "${PLAN%/*}" "$EIPD" -c "$CONF" >"$T/start" 2>&1 \
+	</dev/null || die "it does not start on disks of its own: $(cat "$T/start")"
+ON=/proc/$(daemon_pid)/root
+ctl ip bind vm-001 "$EIP1" >/dev/null
+fill() { dd if=/dev/zero of="$ON$1/filler" bs=1k; } >"$T/dd" 2>&1
+remount() { nsenter -t "$(daemon_pid)" -m mount -o "remount,$1" "$2"; }
+
+# unwritable SENTENCE REGEX: what all changes come to
+unwritable() {
+	local before
+	before=$(all)
+	refused "$1: a bind is refused" 1 "$2.*nothing was changed" ip bind vm-001 "$EIP2"
+	refused "$1: an isolation is refused" 1 "$2.*nothing was changed" vm isolate vm-001
+	refused "$1: vm add is refused" 1 "$2.*nothing was changed" vm add vm-003
+	refused "$1: vm del is refused" 1 "$2.*nothing was changed" vm del vm-001
+	check "$1: DHCP goes on" vm_lease vm-001
+	is "$1: status answers" "$(field 'd["ready"]' status)" true
+	is "$1: nothing was changed" "$(all)" "$before"
+	is "$1: nothing is left lying about" "$(litter)" ""
+}
+fill "$STATE"
+fill "${PLAN%/*}"
+unwritable "the disk is full" 'No space left'
+: >"$LOG"
+kill -HUP "$(daemon_pid)"
+check "the disk is full: the plan in force may be read again" wait_for 5 logged 'VMs in force'
+rm "$ON$STATE/filler" "$ON${PLAN%/*}/filler"
+check "there is room again: a bind" ctl ip bind vm-001 "$EIP2"
+check "and an unbind" ctl ip unbind "$EIP2"
+check "and a VM more" ctl vm add vm-003 --mac 02:00:00:00:00:03 --ip 192.168.6.3
+check "and less" ctl vm del vm-003
+
+remount ro "$STATE"
+remount ro "${PLAN%/*}"
+unwritable "the disk became read-only" 'Read-only file system'
+remount rw "$STATE"
+remount rw "${PLAN%/*}"
+check "it may be written again: a bind" ctl ip bind vm-001 "$EIP2"
+check "and an isolation" ctl vm isolate vm-002
+check "the stop is clean" daemon_end TERM
+done_testing
