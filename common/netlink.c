@@ -18,8 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "common/memory.h"
+
+/* Messages that one request can leave behind; a dump of every neighbour of a large bridge has fewer. */
+#define DRAIN_MAX 100000
 
 /* --- requests ----------------------------------------------------------------------------- */
 
@@ -48,11 +52,20 @@ void netlink_close(struct nl_sock *sock)
 }
 
 struct answer {
+	uint32_t sequence; /* of the request */
 	void (*each)(void *ctx, const struct nlmsghdr *header);
 	void *ctx;
 	bool done;
 	int err;
 };
+
+/* What a request that failed has left on the socket is no answer to this one. */
+static int take_sequence(struct nl_msg *msg, void *arg)
+{
+	const struct answer *answer = arg;
+
+	return nlmsg_hdr(msg)->nlmsg_seq == answer->sequence ? NL_OK : NL_SKIP;
+}
 
 static int take_message(struct nl_msg *msg, void *arg)
 {
@@ -91,6 +104,19 @@ static int take_interrupted(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
+/* The kernel begins no dump on a socket while another one is under way. */
+static void drain(struct nl_sock *sock)
+{
+	uint8_t buffer[256];
+
+	/* the rest of a longer message goes as well */
+	for (unsigned i = 0; i < DRAIN_MAX; i++) {
+		if (recv(nl_socket_get_fd(sock), buffer, sizeof(buffer), MSG_DONTWAIT) < 0 &&
+			errno != ENOBUFS)
+			break;
+	}
+}
+
 int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
 {
@@ -102,6 +128,7 @@ int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 		nlmsg_free(msg);
 		return -ENOMEM;
 	}
+	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, &answer);
 	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, &answer);
 	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, &answer);
 	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, &answer);
@@ -109,14 +136,18 @@ int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 	nl_cb_err(cb, NL_CB_CUSTOM, take_error, &answer);
 	errno = 0;
 	err = nl_send_auto(sock, msg);
+	answer.sequence = nlmsg_hdr(msg)->nlmsg_seq;
 	while (err >= 0 && !answer.done)
 		err = nl_recvmsgs(sock, cb);
 	nl_cb_put(cb);
 	nlmsg_free(msg);
-	if (answer.err)
-		return answer.err;
-	/* libnl's own numbers say little; errno is what the socket said */
-	return err < 0 && !answer.done ? (errno ? -errno : -EIO) : 0;
+	if (err < 0 && !answer.done) {
+		/* libnl's own numbers say little; errno is what the socket said */
+		err = errno ? -errno : -EIO;
+		drain(sock);
+		return err;
+	}
+	return answer.err;
 }
 
 static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)

@@ -370,6 +370,10 @@ static void explain(int err, char error[static NFT_ERROR_SIZE])
 		snprintf(error, NFT_ERROR_SIZE,
 			"nf_tables may not be changed: not permitted; run eipd as root or with "
 			"CAP_NET_ADMIN");
+	else if (err == -ENOBUFS || err == -ENOMEM || err == -EMFILE || err == -ENFILE)
+		snprintf(error, NFT_ERROR_SIZE,
+			"nf_tables cannot be changed: %s; try again when there is room",
+			strerror(-err));
 	else
 		snprintf(error, NFT_ERROR_SIZE,
 			"bridged frames cannot be filtered by nf_tables on kernel %s: %s; it takes "

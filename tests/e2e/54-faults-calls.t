@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# A call to the kernel fails, one after the other, in the middle of a command: the command is done, or
+# it is refused and nothing is changed; what comes after it works as ever.
+#
+#   outer host ── eth0 hypervisor br0 ── vm-001
+
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+stage_up
+export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
+vm_up vm-001 "$MAC1"
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+conf nat.resync 1h
+daemon_up
+ctl ip bind vm-002 "$EIP2" >/dev/null
+ctl vm isolate vm-002 >/dev/null
+ctl vm rejoin vm-002 >/dev/null # the file is there
+
+all() {
+	nat_rules
+	outer_addresses | sed 's/valid_lft.*//'
+	hv nft list tables
+	cat "$STATE/bindings" "$STATE/isolated"
+	ctl ip list
+	ctl vm list | sed 's/[0-9]* s$//' # a lease goes on
+}
+
+# fails CALL ERROR NUMBER COMMAND…: the command, while the NUMBERth CALL fails. Its exit status.
+fails() {
+	local call=$1 error=$2 number=$3 strace result
+	shift 3
+	rm -f "$T/strace.err"
+	strace -f -o "$T/strace" -e trace="$call" -e inject="$call:error=$error:when=$number" \
+		-p "$(daemon_pid)" 2>"$T/strace.err" &
+	strace=$!
+	wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
+	ctl "$@" >"$T/stdout" 2>"$T/stderr"
+	result=$?
+	{ kill "$strace" && wait "$strace"; } 2>/dev/null
+	return "$result"
+}
+injected() { grep -q INJECTED "$T/strace"; }
+
+# sweep CALL ERROR STEP UNDO COMMAND…: as many times as it makes the call, or each STEPth of them. UNDO:
+# the command that takes it back, words separated by commas.
+sweep() {
+	local call=$1 error=$2 step=$3 undo before now problems='' refusals=0 number=1 result
+	IFS=, read -r -a undo <<<"$4"
+	shift 4
+	before=$(all)
+	for ((number = 1; ; number += step)); do
+		fails "$call" "$error" "$number" "$@"
+		result=$?
+		injected || break
+		case $result in
+		# 3: the answer could not be sent
+		0 | 3) ctl "${undo[@]}" >"$T/stdout" 2>&1 || problems+="$number: not undone: $(<"$T/stdout")"$'\n' ;;
+		1) ((++refusals)) ;;
+		*) problems+="$number: exit status $result"$'\n' ;;
+		esac
+		now=$(all)
+		[[ $now == "$before" ]] ||
+			problems+="$number (exit status $result): $(diff <(echo "$before") - <<<"$now")"$'\n'
+		[[ -z $problems ]] || break
+	done
+	echo "# $*: $((number - 1)) calls of $call, failed with $error: $refusals refusals"
+	is "$*, $call fails with $error: it is done or refused, and nothing else is touched" "$problems" ""
+	check "$*, $call fails with $error: then it works" test "$result" = 0
+	ctl "${undo[@]}" >"$T/stdout" 2>&1
+	is "$*, $call fails with $error: afterwards all is as before" "$(all)" "$before"
+}
+bind=(ip bind vm-001 "$EIP1") isolate=(vm isolate vm-002)
+sweep setsockopt ENOMEM 1 "ip,unbind,$EIP1" "${bind[@]}"
+sweep setsockopt EAGAIN 1 "ip,unbind,$EIP1" "${bind[@]}"
+sweep getsockopt ENOMEM 1 "ip,unbind,$EIP1" "${bind[@]}"
+sweep socket EMFILE 1 "ip,unbind,$EIP1" "${bind[@]}"
+sweep sendmsg ENOBUFS 1 "ip,unbind,$EIP1" "${bind[@]}"
+sweep recvmsg ENOBUFS 1 "ip,unbind,$EIP1" "${bind[@]}"
+fails sendto ENOBUFS 1 "${isolate[@]}"
+like "what the kernel has no room for may be tried again" "$(<"$T/stderr")" 'No buffer space.*try again'
+sweep sendto ENOBUFS 1 vm,rejoin,vm-002 "${isolate[@]}"
+sweep sendmsg ENOMEM 2 vm,rejoin,vm-002 "${isolate[@]}"
+sweep recvmsg ENOBUFS 5 vm,rejoin,vm-002 "${isolate[@]}"
+check "the stop is clean" daemon_end TERM
+daemon_up
+check "and so is the next start" ctl status
+done_testing
