@@ -20,6 +20,8 @@
 
 /* Several VMs that come at once are seated at once. */
 #define SETTLE_MS 5
+/* What the kernel could not tell is asked again after this. */
+#define LOOK_AGAIN_MS 100
 
 struct isolate {
 	struct loop *loop;
@@ -33,7 +35,7 @@ struct isolate {
 	struct netlink_fdb_monitor fdb;
 	unsigned uplink; /* index of the link; 0: it is not there */
 	struct nft *nft; /* NULL: this kernel has no nfnetlink */
-	struct loop_timer resync, settle;
+	struct loop_timer resync, settle, look_again;
 	struct isolate_commands *commands;
 	struct drop_count drops;
 	uint64_t repaired;
@@ -231,18 +233,30 @@ static bool see_known(struct isolate *isolate, struct isolated *isolated)
 	return changed;
 }
 
+static void on_missed(void *ctx);
+
+static void look_soon(struct isolate *isolate)
+{
+	if (!isolate->look_again.active)
+		loop_timer_set(isolate->loop, &isolate->look_again, LOOK_AGAIN_MS, on_missed,
+			isolate);
+}
+
 /* Which ports there are. True: an isolated VM has another port than before. */
 static bool look_at_ports(struct isolate *isolate)
 {
 	struct port_list list = { .uplink = isolate->config->inner.uplink };
 	struct netlink_link bridge = { 0 };
 	bool changed;
+	int err = netlink_link_get(isolate->route, isolate->config->inner.bridge, &bridge);
 
-	if (!netlink_link_get(isolate->route, isolate->config->inner.bridge, &bridge) &&
-		netlink_port_list(isolate->route, bridge.index, take_port, &list)) {
-		/* the list changed while it was told: the next look sees it whole */
+	if (!err)
+		err = netlink_port_list(isolate->route, bridge.index, take_port, &list);
+	if (err && err != -ENODEV) {
+		/* the list changed while it was told, or there was no room to tell it: that a port
+		 * is not in it does not mean that it is gone */
 		free(list.ports);
-		sync_soon(isolate, SETTLE_MS);
+		look_soon(isolate);
 		return false;
 	}
 	isolate->fdb.bridge_index = bridge.index;
@@ -287,9 +301,10 @@ static bool look(struct isolate *isolate)
 {
 	struct learning learning = { isolate, look_at_ports(isolate) };
 
-	if (isolate->fdb.bridge_index)
-		(void)netlink_fdb_list(isolate->route, isolate->fdb.bridge_index, take_learned,
-			&learning);
+	if (isolate->fdb.bridge_index &&
+		netlink_fdb_list(isolate->route, isolate->fdb.bridge_index, take_learned,
+			&learning))
+		look_soon(isolate);
 	return learning.changed;
 }
 
@@ -597,6 +612,7 @@ void isolate_free(struct isolate *isolate)
 		return;
 	loop_timer_cancel(isolate->loop, &isolate->resync);
 	loop_timer_cancel(isolate->loop, &isolate->settle);
+	loop_timer_cancel(isolate->loop, &isolate->look_again);
 	isolate_commands_free(isolate->commands);
 	nft_free(isolate->nft);
 	netlink_fdb_monitor_stop(&isolate->fdb);

@@ -81,6 +81,13 @@ like "what the kernel has no room for may be tried again" "$(<"$T/stderr")" 'No 
 sweep sendto ENOBUFS 1 vm,rejoin,vm-002 "${isolate[@]}"
 sweep sendmsg ENOMEM 2 vm,rejoin,vm-002 "${isolate[@]}"
 sweep recvmsg ENOBUFS 5 vm,rejoin,vm-002 "${isolate[@]}"
+# An isolated VM stays cut off on its port, whatever the daemon cannot see for a moment.
+ctl vm isolate vm-001 >/dev/null
+vm_lease vm-001
+on_port() { grep -q "^seen vm-001 vnet1 " "$STATE/isolated"; }
+check "an isolated VM is on its port" wait_for 5 on_port
+sweep recvmsg ENOBUFS 1 status reload
+sweep sendmsg EMFILE 1 status reload
 check "the stop is clean" daemon_end TERM
 daemon_up
 check "and so is the next start" ctl status
