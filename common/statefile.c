@@ -36,7 +36,7 @@ static int read_all(int fd, char *buf, size_t cap, size_t *ret_len)
 	return 0;
 }
 
-int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
+static int read_regular(const char *path, size_t max, char **ret_text, size_t *ret_len)
 {
 	/* O_NONBLOCK: a FIFO in the file's place must not hang the daemon */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err;
@@ -57,8 +57,6 @@ int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_le
 	} else {
 		text = xrealloc(NULL, (size_t)st.st_size + 1, 1);
 		err = read_all(fd, text, (size_t)st.st_size, &len);
-		if (!err && memchr(text, '\0', len))
-			err = -EINVAL;
 	}
 	close(fd);
 	if (err) {
@@ -69,6 +67,37 @@ int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_le
 	*ret_text = text;
 	*ret_len = len;
 	return 0;
+}
+
+int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_len)
+{
+	size_t len;
+	char *text;
+	int err = read_regular(path, max, &text, &len);
+
+	if (err)
+		return err;
+	if (memchr(text, '\0', len)) {
+		free(text);
+		return -EINVAL;
+	}
+	*ret_text = text;
+	*ret_len = len;
+	return 0;
+}
+
+int statefile_read_damaged(const char *path, size_t max, char **ret_text, size_t *ret_len)
+{
+	int err = read_regular(path, max, ret_text, ret_len);
+	bool has_nul = false;
+
+	for (size_t i = 0; !err && i < *ret_len; i++) {
+		if ((*ret_text)[i])
+			continue;
+		(*ret_text)[i] = '\n';
+		has_nul = true;
+	}
+	return err ? err : has_nul;
 }
 
 static int write_all(int fd, const char *text, size_t len)

@@ -15,6 +15,12 @@
 int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_len);
 
 /*
+ * The same for who makes of a damaged file what can be made of it: every NUL is read as a newline,
+ * and where there was one this returns 1.
+ */
+int statefile_read_damaged(const char *path, size_t max, char **ret_text, size_t *ret_len);
+
+/*
  * Replaces the file in one step: temporary file beside it, fsync, rename, fsync of the directory.
  * A reader sees the old or the new text, never a part. The mode (and owner, where allowed) of a
  * file that is replaced is kept, a new one gets 0644; a symbolic link is followed. 0 or -errno,

@@ -177,6 +177,15 @@ struct port_list {
 	size_t count, cap;
 };
 
+static void add_port(struct port_list *list, const struct port *port)
+{
+	if (list->count == list->cap) {
+		list->cap = list->cap ? list->cap * 2 : 64;
+		list->ports = xrealloc(list->ports, list->cap, sizeof(*port));
+	}
+	list->ports[list->count++] = *port;
+}
+
 /* What comes from the uplink is not a VM's; it is never cut off. */
 static void take_port(void *ctx, const struct netlink_link *link)
 {
@@ -188,11 +197,7 @@ static void take_port(void *ctx, const struct netlink_link *link)
 		return;
 	}
 	memcpy(port.name, link->name, sizeof(port.name));
-	if (list->count == list->cap) {
-		list->cap = list->cap ? list->cap * 2 : 64;
-		list->ports = xrealloc(list->ports, list->cap, sizeof(port));
-	}
-	list->ports[list->count++] = port;
+	add_port(list, &port);
 }
 
 static int compare_ports(const void *a, const void *b)
@@ -242,6 +247,40 @@ static void look_soon(struct isolate *isolate)
 			isolate);
 }
 
+static bool is_link(struct isolate *isolate, const struct port *port)
+{
+	struct netlink_link link;
+
+	return !netlink_link_get_index(isolate->route, port->index, &link) &&
+		!strcmp(link.name, port->name);
+}
+
+/*
+ * Of isolated VMs: ports that are no more. One that only left the bridge is kept, as its guest may
+ * have another MAC by now: nothing would tell whose port it is when it comes back.
+ */
+static bool forget_ports(struct isolate *isolate)
+{
+	struct port_list known = { 0 };
+	bool changed;
+
+	for (size_t i = 0; i < isolate->seating.port_count; i++)
+		add_port(&known, &isolate->seating.ports[i]);
+	for (size_t i = 0; i < isolate->isolation.count; i++) {
+		const struct isolated *isolated = &isolate->isolation.list[i];
+
+		for (size_t p = 0; p < isolated->port_count; p++) {
+			const struct port *port = &isolated->ports[p];
+
+			if (!seating_port(&isolate->seating, port->index) && is_link(isolate, port))
+				add_port(&known, port);
+		}
+	}
+	changed = isolation_prune(&isolate->isolation, known.ports, known.count);
+	free(known.ports);
+	return changed;
+}
+
 /* Which ports there are. True: an isolated VM has another port than before. */
 static bool look_at_ports(struct isolate *isolate)
 {
@@ -267,7 +306,8 @@ static bool look_at_ports(struct isolate *isolate)
 		qsort(list.ports, list.count, sizeof(*list.ports), compare_ports);
 	if (seating_set_ports(&isolate->seating, list.ports, list.count) && isolate->anti_spoof)
 		sync_soon(isolate, 0);
-	changed = isolation_prune(&isolate->isolation, list.ports, list.count);
+	changed = forget_ports(isolate);
+	guard_ports(isolate);
 	for (size_t i = 0; i < isolate->isolation.count; i++)
 		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
 	return changed;

@@ -137,7 +137,7 @@ static bool take_port(const struct isolate_commands *commands, struct wanted *wa
 {
 	const struct config *config = commands->config;
 
-	if (!*word || strlen(word) >= IFNAMSIZ || strpbrk(word, "/ \t\n"))
+	if (!port_name_is_valid(word))
 		control_refuse(request, NULL,
 			"--port %s: no name of a link; ip link show master %s shows the ports",
 			word, config->inner.bridge);

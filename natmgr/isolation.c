@@ -244,9 +244,17 @@ static const char *parse_allow(struct isolated *isolated, char *const *word, siz
 	return NULL;
 }
 
+bool port_name_is_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && len < IFNAMSIZ && !strpbrk(name, "/: \t\n\v\f\r") && strcmp(name, ".") != 0 &&
+		strcmp(name, "..") != 0;
+}
+
 static bool parse_port_name(const char *word, char name[IFNAMSIZ])
 {
-	if (strlen(word) >= IFNAMSIZ || strchr(word, '/'))
+	if (!port_name_is_valid(word))
 		return false;
 	snprintf(name, IFNAMSIZ, "%s", word);
 	return true;

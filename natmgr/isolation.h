@@ -50,6 +50,8 @@ bool isolation_add(struct isolation *isolation, const char *vm, const struct ip4
 bool isolation_remove(struct isolation *isolation, const char *vm);
 /* Takes over what the plan says of the VMs now. True: that changed something. */
 bool isolation_follow(struct isolation *isolation, const struct plan *plan);
+/* What the kernel takes for the name of a link. */
+bool port_name_is_valid(const char *name);
 /* The VM is on this port, too. True: that is new. */
 bool isolated_see(struct isolated *isolated, const struct port *port);
 /* Ports that are no more are forgotten. True: there were some. */

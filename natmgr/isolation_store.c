@@ -35,16 +35,19 @@ static int read_file(const char *path, struct isolation *ret_isolation, struct p
 {
 	char *text;
 	size_t len;
-	int err = statefile_read(path, STATE_MAX, &text, &len);
+	int err = statefile_read_damaged(path, STATE_MAX, &text, &len);
 
 	*ret_isolation = (struct isolation){ 0 };
 	if (err == -ENOENT)
 		return err;
-	if (err) {
+	if (err < 0) {
 		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
 		return err;
 	}
-	err = isolation_parse(text, path, ret_isolation, problems);
+	if (err)
+		problem_add(problems, path, 0, "there are NULs in it");
+	if (isolation_parse(text, path, ret_isolation, problems) || err)
+		err = -EINVAL;
 	free(text);
 	return err;
 }
@@ -79,7 +82,7 @@ static void set_aside(const char *path, const struct problems *problems, size_t 
 		log_error("isolation: %s", text);
 		free(text);
 	}
-	if (!statefile_read(path, STATE_MAX, &old, &len)) {
+	if (statefile_read_damaged(path, STATE_MAX, &old, &len) >= 0) {
 		(void)statefile_write(aside, old, len);
 		free(old);
 	}

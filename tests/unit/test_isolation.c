@@ -393,6 +393,47 @@ static void test_empty(void **state)
 	problems_done(&problems);
 }
 
+static const struct name_row {
+	const char *sentence, *name;
+	bool is_valid;
+} name_rows[] = {
+	{ "port's name: a tap", "vnet1", true },
+	{ "port's name: a virtual interface of Xen", "vif12.0-emu", true },
+	{ "port's name: of 15 octets", "vnet56789012345", true },
+	{ "port's name: not of letters", "#\xc3\xa4", true },
+	{ "port's name: of 16 octets", "vnet567890123456", false },
+	{ "port's name: nothing", "", false },
+	{ "port's name: a blank", "vnet 1", false },
+	{ "port's name: a tab", "vnet\t1", false },
+	{ "port's name: a newline, which would be a line of its own", "a\nisolate", false },
+	{ "port's name: a carriage return, which would not be read back", "vn\ret", false },
+	{ "port's name: a vertical tab", "\v", false },
+	{ "port's name: a path", "../x", false },
+	{ "port's name: a directory", "..", false },
+	{ "port's name: a label", "eth0:1", false },
+};
+
+/* What is valid is read back from the state file. */
+static void test_name(void **state)
+{
+	const struct name_row *row = *state;
+	struct isolation isolation = { 0 }, again;
+	struct problems problems = { 0 };
+	char *text;
+	size_t len;
+
+	assert_int_equal(port_name_is_valid(row->name), row->is_valid);
+	if (!row->is_valid)
+		return;
+	(void)isolation_add(&isolation, "vm-001", NULL, 0, row->name);
+	text = isolation_format(&isolation, &len);
+	assert_int_equal(isolation_parse(text, "isolated", &again, &problems), 0);
+	assert_string_equal(again.list[0].wanted_port, row->name);
+	isolation_done(&isolation);
+	isolation_done(&again);
+	free(text);
+}
+
 /* --- limits ------------------------------------------------------------------------------- */
 
 /* `count` lines by `format`, which takes a number. */
@@ -478,6 +519,7 @@ int main(void)
 	SUITE_ROWS(&suite, test_parse, parse_rows);
 	SUITE_ROWS(&suite, test_header, header_rows);
 	suite_add(&suite, "header: an empty file is damaged", test_empty, NULL);
+	SUITE_ROWS(&suite, test_name, name_rows);
 	SUITE_ROWS(&suite, test_limits, limit_rows);
 	suite_add(&suite, "limits: a full list is read, and says more of who is in it", test_full,
 		NULL);

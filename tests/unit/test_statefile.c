@@ -123,6 +123,32 @@ static void test_read_refused(void **state)
 	teardown(NULL);
 }
 
+/* Who makes of a damaged file what can be made of it sees what is behind a NUL as well. */
+static void test_read_damaged(void **state)
+{
+	char *path = path_in(directory, "damaged"), *text = (char *)(uintptr_t) "untouched";
+	size_t len = 7;
+
+	(void)state;
+	assert_int_equal(statefile_read_damaged(path, 20, &text, &len), -ENOENT);
+	file_write(path,
+		"12\0\0"
+		"45\n\0",
+		8);
+	assert_int_equal(statefile_read_damaged(path, 7, &text, &len), -EFBIG);
+	assert_string_equal(text, "untouched");
+	assert_int_equal(len, 7);
+	assert_int_equal(statefile_read_damaged(path, 20, &text, &len), 1);
+	assert_int_equal(len, 8);
+	assert_string_equal(text, "12\n\n45\n\n");
+	free(text);
+	file_write(path, "12\n", 3);
+	assert_int_equal(statefile_read_damaged(path, 20, &text, &len), 0);
+	assert_string_equal(text, "12\n");
+	free(text);
+	free(path);
+}
+
 static void test_read_limit(void **state)
 {
 	char *path = path_in(directory, "ten"), *text;
@@ -281,6 +307,7 @@ int main(void)
 	add(&suite, "five million octets", test_large);
 	SUITE_ROWS(&suite, test_read_refused, refused_rows);
 	add(&suite, "read: just as large as allowed", test_read_limit);
+	add(&suite, "read damaged: NULs are newlines, and it says so", test_read_damaged);
 	add(&suite, "write: a new file is 0644, an old one keeps its mode", test_mode);
 	add(&suite, "write: a symbolic link is followed", test_symlink);
 	add(&suite, "write: a symbolic link to a file not there yet is followed",
