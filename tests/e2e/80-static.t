@@ -95,7 +95,7 @@ printf '%s\n' root:x:0:0::/:/bin/sh caller:x:4711:4712::/:/bin/sh >"$BOX/etc/pas
 printf '%s\n' root:x:0: callers:x:4712: log:x:4714:caller admins:x:4715: >"$BOX/etc/group"
 mkdir "$BOX/bin" "$BOX/seen"
 chmod 777 "$BOX/seen"
-cp "$(command -v busybox)" "$BOX/bin/busybox"
+cp "$(static_busybox)" "$BOX/bin/busybox"
 cat >"$BOX/bin/callback" <<'END'
 #!/bin/busybox sh
 busybox id -u >/seen/user

@@ -44,14 +44,21 @@ unpacked() {
 	echo "$directory/root"
 }
 
-# box_make: a root with the applets of busybox, and what every kernel's init mounts
-box_make() {
-	local busybox applet
-	BOX=$T/box
+# static_busybox: prints the path of one that needs nothing
+static_busybox() {
+	local busybox
 	busybox=$(command -v busybox)
 	if readelf -lW "$busybox" | grep -q INTERP; then
 		busybox=$(find "$(unpacked busybox-static)" -path '*bin/busybox' -type f)
 	fi
+	echo "$busybox"
+}
+
+# box_make: a root with the applets of busybox, and what every kernel's init mounts
+box_make() {
+	local busybox applet
+	BOX=$T/box
+	busybox=$(static_busybox)
 	[[ -x $busybox ]] || die "no static busybox: $(cat "$T/unpack")"
 	mkdir -p "$BOX"/{bin,sbin,usr/bin,usr/sbin,etc,dev,proc,root,run,tmp,var}
 	cp "$busybox" "$BOX/bin/busybox"
