@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/account.h"
 #include "common/control.h"
 #include "common/host.h"
 #include "common/log.h"
@@ -259,6 +259,8 @@ static void check_services(const struct config *config, bool port, struct proble
 	char error[LINK_ERROR_SIZE], *text;
 	int err = 0;
 	struct stat st;
+	uid_t uid;
+	gid_t gid;
 
 	if (port)
 		err = link_check_port(config->inner.bridge, error);
@@ -270,9 +272,10 @@ static void check_services(const struct config *config, bool port, struct proble
 			"[dhcp] callback: %s is not a program that can be run; name one, or nothing",
 			config->dhcp.callback);
 
-	if (*config->dhcp.callback_user && !getpwnam(config->dhcp.callback_user))
+	if (*config->dhcp.callback_user &&
+		account_find_user(config->dhcp.callback_user, &uid, &gid))
 		problem_add(problems, config->path, config_line(config, "dhcp", "callback-user"),
-			"[dhcp] callback-user: there is no user %s on this host",
+			"[dhcp] callback-user: there is no user %s in /etc/passwd",
 			config->dhcp.callback_user);
 	/* without the bridge there is nothing to bind to, which has been said */
 	if (err && err != -ENODEV)
@@ -422,7 +425,7 @@ static int listen_for_commands(struct eipd *eipd)
 	int err = control_new(eipd->loop, path, group, &eipd->control);
 
 	if (err == -ENOENT && *group)
-		cannot_run("[control] group: there is no group %s on this host", group);
+		cannot_run("[control] group: there is no group %s in /etc/group", group);
 	else if (err)
 		cannot_run("%s cannot be listened on: %s", path, strerror(-err));
 	if (!err) {

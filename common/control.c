@@ -6,7 +6,6 @@
 #include "common/control.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/account.h"
 #include "common/memory.h"
 
 #define CLIENTS_MAX 32
@@ -377,18 +377,6 @@ void control_end_stream(struct control_request *request)
 
 /* --- the socket --------------------------------------------------------------------------- */
 
-static int find_group(const char *name, gid_t *ret_gid)
-{
-	const struct group *group;
-
-	errno = 0;
-	group = getgrnam(name);
-	if (!group)
-		return errno ? -errno : -ENOENT;
-	*ret_gid = group->gr_gid;
-	return 0;
-}
-
 int control_new(struct loop *loop, const char *path, const char *group,
 	struct control **ret_control)
 {
@@ -402,7 +390,7 @@ int control_new(struct loop *loop, const char *path, const char *group,
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, path);
 	if (*group)
-		err = find_group(group, &gid);
+		err = account_find_group(group, &gid);
 	if (err)
 		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

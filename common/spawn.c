@@ -4,9 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/close_range.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/account.h"
 #include "common/addr.h"
 
 /* What a child may say in one run; the rest is read and dropped, so that it never blocks. */
@@ -101,22 +100,10 @@ void spawn_close_descriptors(void)
 		close(fd);
 }
 
-static int become_user(const char *name)
-{
-	const struct passwd *user;
-
-	errno = ENOENT;
-	user = getpwnam(name);
-	if (!user || initgroups(name, user->pw_gid) < 0 || setgid(user->pw_gid) < 0 ||
-		setuid(user->pw_uid) < 0)
-		return -1;
-	return 0;
-}
-
 _Noreturn static void become(char *const argv[], char *const env[], int output, const char *user)
 {
 	sigset_t none;
-	int null = open("/dev/null", O_RDONLY);
+	int null = open("/dev/null", O_RDONLY), err = 0;
 
 	setsid();
 	sigemptyset(&none);
@@ -127,8 +114,10 @@ _Noreturn static void become(char *const argv[], char *const env[], int output, 
 	dup2(output, STDERR_FILENO);
 	/* all of ours are close-on-exec; this is for those that libraries opened without it */
 	spawn_close_descriptors();
-	if (user && *user && become_user(user) < 0) {
-		dprintf(STDERR_FILENO, "cannot become %s: %s\n", user, strerror(errno));
+	if (user && *user)
+		err = account_become(user);
+	if (err) {
+		dprintf(STDERR_FILENO, "cannot become %s: %s\n", user, strerror(-err));
 		_exit(127);
 	}
 	if (chdir("/") < 0)
