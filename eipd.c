@@ -136,8 +136,8 @@ static void command_metrics(void *ctx, struct control_request *request, unsigned
 }
 
 static const struct control_command commands[] = {
-	{ "status", 0, 0, command_status },
-	{ "metrics", 0, 0, command_metrics },
+	{ "status", 0, 0, command_status, true },
+	{ "metrics", 0, 0, command_metrics, true },
 };
 
 /* --- events ------------------------------------------------------------------------------- */
@@ -422,7 +422,8 @@ static int listen_for_commands(struct eipd *eipd)
 {
 	const char *group = eipd->config->control.group;
 	char *path = xasprintf("%s/" CONTROL_SOCKET_NAME, eipd->config->daemon.run_dir);
-	int err = control_new(eipd->loop, path, group, &eipd->control);
+	int err = control_new(eipd->loop, path, group, eipd->config->control.group_may_change,
+		&eipd->control);
 
 	if (err == -ENOENT && *group)
 		cannot_run("[control] group: there is no group %s in /etc/group", group);

@@ -621,11 +621,11 @@ static void command_ip_list(void *ctx, struct control_request *request, unsigned
 /* --- life --------------------------------------------------------------------------------- */
 
 static const struct control_command table[] = {
-	{ "ip list", 0, 0, command_ip_list },
+	{ "ip list", 0, 0, command_ip_list, true },
 	{ "ip bind", 1, 2, command_bind },
 	{ "ip unbind", 1, 1, command_unbind },
 	{ "ip move", 2, 2, command_move },
-	{ "forward list", 0, 0, command_forward_list },
+	{ "forward list", 0, 0, command_forward_list, true },
 	{ "forward add", 2, 3, command_forward_add },
 	{ "forward del", 1, 1, command_forward_del },
 };
