@@ -82,7 +82,7 @@ static const struct key keys[] = {
 	{ "dhcp", "callback", "", AT(dhcp.callback), config_set_path_or_none,
 		"the absolute path of a program, or nothing" },
 	{ "dhcp", "callback-user", "", AT(dhcp.callback_user), config_set_text,
-		"the name of a user, or nothing (that is root)" },
+		"the name of a user, or nothing (that is the daemon's)" },
 	{ "dhcp", "callback-timeout", "30s", AT(dhcp.callback_timeout), config_set_timeout,
 		"a time from 1s to 1d, " A_TIME },
 	{ "dhcp", "log", "/var/log/eipd/lease.log", AT(dhcp.log), config_set_path_or_none,
