@@ -14,6 +14,24 @@ WARNINGS   := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wmissing-protot
 # WERROR=1: warnings are errors
 WARNINGS   += $(if $(WERROR),-Werror)
 
+# Against what an attacker makes of a bug; HARDEN=no leaves it out. CFLAGS and LDFLAGS come after it
+# and win. What the compiler does not know is left out: `try` prints its argument if it compiles.
+HARDEN ?= yes
+try = $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -O2 $(1) $(2) -Werror -x c -o /dev/null - 2>/dev/null && echo '$(1)')
+ifeq ($(HARDEN),yes)
+HARDEN_CFLAGS := -fPIE $(call try,-fstack-protector-strong) $(call try,-fstack-clash-protection) \
+	$(call try,-fcf-protection) $(call try,-mbranch-protection=standard)
+# it wants an optimising compiler, and gets into the way of a sanitizer
+ifneq ($(filter-out -O0,$(filter -O%,$(CFLAGS))),)
+ifeq ($(findstring -fsanitize,$(CFLAGS))$(findstring _FORTIFY_SOURCE,$(CFLAGS) $(CPPFLAGS)),)
+HARDEN_CFLAGS += -U_FORTIFY_SOURCE $(or \
+	$(call try,-D_FORTIFY_SOURCE=3,-U_FORTIFY_SOURCE -include stdlib.h),-D_FORTIFY_SOURCE=2)
+endif
+endif
+HARDEN_LDFLAGS := $(if $(findstring -static,$(LDFLAGS)),,-pie) -Wl,-z,relro,-z,now,-z,noexecstack
+endif
+
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)";)
 
@@ -21,7 +39,8 @@ PACKAGES := libpcap libip4tc libnl-3.0 jansson
 # headers of libraries are not ours to warn about
 CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
-ALL_CFLAGS = -std=c11 $(WARNINGS) -MMD -MP -pthread $(CFLAGS)
+ALL_CFLAGS = -std=c11 $(WARNINGS) -MMD -MP -pthread $(HARDEN_CFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
 LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser -pthread
 CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 
@@ -37,7 +56,7 @@ BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: all check demo bench bench-tools torture install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
+.PHONY: FORCE all check demo bench bench-tools torture install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -55,17 +74,25 @@ help:
 	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR)), INIT"
 	@echo "uninstall uninstall; the configuration stays"
 	@echo "clean     remove $(O)/"
-	@echo "variables: V=1 show commands, WERROR=1 warnings are errors, O=DIR build there"
+	@echo "variables: V=1 show commands, WERROR=1 warnings are errors, O=DIR build there,"
+	@echo "           HARDEN=no without the hardening flags"
 
 $(O)/eipd: $(O)/eipd.o $(CORE)
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(O)/eipctl: $(O)/eipctl.o $(CTL:%=$(O)/common/%.o)
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CTL_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(CTL_LIBS)
 
-$(O)/%.o: %.c
+$(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+# other flags than last time make all of it anew
+$(O)/flags: export FLAGS = $(CC) $(CPPFLAGS) $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo "$$FLAGS" | cmp -s - $@ || echo "$$FLAGS" >$@
+FORCE:
 
 # --- one static file, daemon and client in one
 STATIC         := $(O)/static
@@ -107,7 +134,7 @@ dist-static: $(STATIC)/eipd
 build-tests: $(TESTS)
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(CORE)
-	$(call say,LINK,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
 
 unit: build-tests
 	$(Q)failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
@@ -125,7 +152,7 @@ $(FUZZ:%=fuzz-%): fuzz-%:
 		$(O)/fuzz/corpus/$* tests/fuzz/seeds/$*
 
 $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(CORE)
-	$(call say,LINK,$@)$(CC) $(CFLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 check: all
 	$(Q)scripts/check --no-install

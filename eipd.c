@@ -21,11 +21,13 @@
 #include "common/account.h"
 #include "common/bridge.h"
 #include "common/control.h"
+#include "common/handover.h"
 #include "common/host.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/planner.h"
 #include "common/planstore.h"
+#include "common/privilege.h"
 #include "common/statefile.h"
 #include "dhcpd/dhcpd.h"
 #include "dhcpd/link.h"
@@ -137,8 +139,8 @@ static void command_metrics(void *ctx, struct control_request *request, unsigned
 }
 
 static const struct control_command commands[] = {
-	{ "status", 0, 0, command_status },
-	{ "metrics", 0, 0, command_metrics },
+	{ "status", 0, 0, command_status, true },
+	{ "metrics", 0, 0, command_metrics, true },
 };
 
 /* --- events ------------------------------------------------------------------------------- */
@@ -254,30 +256,16 @@ static bool is_running(const struct config *config)
 	return running;
 }
 
-/* What is only found by trying: the port (if asked), the nat table, the callback. */
+/* What is only found by trying: the port (if asked), the nat table. */
 static void check_services(const struct config *config, bool port, struct problems *problems)
 {
 	char error[LINK_ERROR_SIZE], *text;
 	int err = 0;
-	struct stat st;
-	uid_t uid;
-	gid_t gid;
 
+	/* whose the port is may be for root to see */
+	(void)privilege_pass_over_files(true);
 	if (port)
 		err = link_check_port(config->inner.bridge, error);
-
-	if (*config->dhcp.callback &&
-		(stat(config->dhcp.callback, &st) < 0 || !S_ISREG(st.st_mode) ||
-			access(config->dhcp.callback, X_OK) < 0))
-		problem_add(problems, config->path, config_line(config, "dhcp", "callback"),
-			"[dhcp] callback: %s is not a program that can be run; name one, or nothing",
-			config->dhcp.callback);
-
-	if (*config->dhcp.callback_user &&
-		account_find_user(config->dhcp.callback_user, &uid, &gid))
-		problem_add(problems, config->path, config_line(config, "dhcp", "callback-user"),
-			"[dhcp] callback-user: there is no user %s in /etc/passwd",
-			config->dhcp.callback_user);
 	/* without the bridge there is nothing to bind to, which has been said */
 	if (err && err != -ENODEV)
 		problem_add(problems, config->path, config_line(config, "inner", "bridge"),
@@ -311,6 +299,8 @@ static int test(const struct options *options)
 	if (!config_load(options->config_path, &config, &problems)) {
 		int err = netlink_open(NETLINK_ROUTE, &route);
 
+		natmgr_keep_lock();
+		(void)handover_become(config, false, &problems);
 		if (err)
 			problem_add(&problems, config->path, 0, "no netlink socket: %s",
 				strerror(-err));
@@ -378,6 +368,18 @@ static int take_pid_file(struct eipd *eipd, unsigned tries)
 	return 0;
 }
 
+static int become_user(const struct config *config)
+{
+	struct problems problems = { 0 };
+	int err;
+
+	natmgr_keep_lock();
+	err = handover_become(config, true, &problems);
+	print_problems(&problems);
+	problems_done(&problems);
+	return err;
+}
+
 static int make_directories(const struct config *config)
 {
 	const char *const dirs[] = { config->daemon.state_dir, config->daemon.run_dir };
@@ -386,8 +388,8 @@ static int make_directories(const struct config *config)
 		int err = statefile_mkdir(dirs[i]);
 
 		if (err)
-			return cannot_run("directory %s cannot be made: %s", dirs[i],
-				strerror(-err));
+			return cannot_run("directory %s cannot be made by %s: %s", dirs[i],
+				handover_user(config), strerror(-err));
 	}
 	return 0;
 }
@@ -440,8 +442,13 @@ static int listen_for_commands(struct eipd *eipd)
 {
 	const char *group = eipd->config->control.group;
 	char *path = xasprintf("%s/" CONTROL_SOCKET_NAME, eipd->config->daemon.run_dir);
-	int err = control_new(eipd->loop, path, group, &eipd->control);
+	int err;
 
+	/* to give it to a group that is not ours */
+	(void)privilege_pass_over_files(true);
+	err = control_new(eipd->loop, path, group, eipd->config->control.group_may_change,
+		&eipd->control);
+	(void)privilege_pass_over_files(false);
 	if (err == -ENOENT && *group)
 		cannot_run("[control] group: there is no group %s in /etc/group", group);
 	else if (err)
@@ -518,7 +525,7 @@ static int start(struct eipd *eipd, const struct options *options)
 	int err;
 
 	keep_memory_small();
-	if (make_directories(config) || take_pid_file(eipd, 5))
+	if (become_user(config) || make_directories(config) || take_pid_file(eipd, 5))
 		return -1;
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
 	if (err)
@@ -530,7 +537,11 @@ static int start(struct eipd *eipd, const struct options *options)
 		return -1;
 	if (look_at_host(eipd) || load_plan(eipd))
 		return -1;
-	return listen_for_commands(eipd) || start_services(eipd) ? -1 : 0;
+	if (listen_for_commands(eipd) || start_services(eipd))
+		return -1;
+	/* threads come later, from the loop, and have what is left */
+	err = privilege_drop(handover_callback_is_others(config));
+	return err ? cannot_run("privileges cannot be given up: %s", strerror(-err)) : 0;
 }
 
 static void stop(struct eipd *eipd)

@@ -92,6 +92,9 @@ int account_become(const char *name)
 
 	if (err)
 		return err;
+	/* who is somebody already needs no right to become it */
+	if (uid == getuid() && uid == geteuid())
+		return 0;
 	groups = groups_of(name, gid, &count);
 	if (setgroups(count, groups) < 0 || setgid(gid) < 0 || setuid(uid) < 0)
 		err = -errno;

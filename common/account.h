@@ -12,7 +12,10 @@
 
 int account_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid);
 int account_find_group(const char *name, gid_t *ret_gid);
-/* The process becomes the user for good, with its groups and no more. */
+/*
+ * The process becomes the user for good, with its groups and no more; if it is that user already,
+ * nothing happens.
+ */
 int account_become(const char *name);
 
 #endif

@@ -47,11 +47,15 @@ static const struct key keys[] = {
 		"the absolute path of a directory" },
 	{ "daemon", "run-dir", CONFIG_DEFAULT_RUN_DIR, AT(daemon.run_dir), config_set_path,
 		"the absolute path of a directory" },
+	{ "daemon", "user", "", AT(daemon.user), config_set_text,
+		"the name of a user, or nothing (that is root)" },
 	{ "daemon", "log", "syslog", AT(daemon.log), config_set_log,
 		"syslog, stderr or the absolute path of a file" },
 	{ "daemon", "log-level", "info", AT(daemon.log_level), config_set_log_level,
 		"error, warning, info or debug" },
 	{ "control", "group", "", AT(control.group), config_set_text, "the name of a group" },
+	{ "control", "group-may-change", "no", AT(control.group_may_change), config_set_bool,
+		YES_OR_NO },
 	{ "inner", "bridge", NULL, AT(inner.bridge), config_set_interface,
 		"the name of the bridge that the VMs are on, as in br0" },
 	{ "inner", "address", "", AT(inner.address), config_set_prefix,
@@ -79,7 +83,7 @@ static const struct key keys[] = {
 	{ "dhcp", "callback", "", AT(dhcp.callback), config_set_path_or_none,
 		"the absolute path of a program, or nothing" },
 	{ "dhcp", "callback-user", "", AT(dhcp.callback_user), config_set_text,
-		"the name of a user, or nothing (that is root)" },
+		"the name of a user, or nothing (that is the daemon's)" },
 	{ "dhcp", "callback-timeout", "30s", AT(dhcp.callback_timeout), config_set_timeout,
 		"a time from 1s to 1d, " A_TIME },
 	{ "dhcp", "log", "/var/log/eipd/lease.log", AT(dhcp.log), config_set_path_or_none,
@@ -648,6 +652,7 @@ void config_free(struct config *config)
 	free(config->path);
 	free(config->daemon.state_dir);
 	free(config->daemon.run_dir);
+	free(config->daemon.user);
 	free(config->daemon.log);
 	free(config->control.group);
 	free(config->inner.bridge);

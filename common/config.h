@@ -93,12 +93,13 @@ struct config_entry {
 struct config {
 	char *path;
 	struct {
-		char *state_dir, *run_dir;
+		char *state_dir, *run_dir, *user;
 		char *log; /* "syslog", "stderr" or a path */
 		enum config_log_level log_level;
 	} daemon;
 	struct {
 		char *group;
+		bool group_may_change;
 	} control;
 	struct {
 		char *bridge, *uplink;

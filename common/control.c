@@ -20,8 +20,10 @@
 #include "common/memory.h"
 
 #define CLIENTS_MAX 32
-#define TABLES_MAX  16
-#define ARGS_MAX    160
+/* Of these, one user that is not root may have so many. */
+#define CLIENTS_PER_USER 8
+#define TABLES_MAX       16
+#define ARGS_MAX         160
 /* A client that neither sends a whole request nor takes its reply is dropped after this. */
 #define IDLE_MS 30000
 /* How long nobody is accepted when descriptors have run out. */
@@ -29,8 +31,12 @@
 /* What a follower may leave unread. */
 #define STREAM_MAX 65536
 
+enum rights { RIGHT_TO_NOTHING, RIGHT_TO_LOOK, RIGHT_TO_CHANGE };
+
 struct client {
 	struct control *control;
+	uid_t uid;
+	enum rights rights;
 	struct loop_watch watch;
 	struct loop_timer idle;
 	char *in; /* CONTROL_REQUEST_MAX */
@@ -54,7 +60,10 @@ struct control {
 	struct loop_watch listener;
 	struct loop_timer pause;
 	char *path;
-	LIST_HEAD(, client) clients;
+	char *group; /* "": none, only root may */
+	gid_t gid;
+	bool group_may_change;
+	LIST_HEAD(, client) clients; /* the newest first */
 	unsigned client_count;
 	struct {
 		const struct control_command *commands;
@@ -91,8 +100,7 @@ static void client_free(struct client *client)
 	loop_unwatch(control->loop, &client->watch);
 	close(client->watch.fd);
 	LIST_REMOVE(client, link);
-	if (control->client_count-- == CLIENTS_MAX)
-		loop_watch_events(control->loop, &control->listener, EPOLLIN);
+	control->client_count--;
 	free(client->in);
 	free(client->out);
 	free(client);
@@ -112,7 +120,7 @@ static void client_wait(struct client *client)
 	loop_watch_events(loop, &client->watch, events);
 	if (client->pending)
 		loop_timer_cancel(loop, &client->idle);
-	else
+	else if (!client->idle.active) /* an octet now and then does not prolong it */
 		loop_timer_set(loop, &client->idle, IDLE_MS, client_idle, client);
 }
 
@@ -143,14 +151,97 @@ static void listen_again(void *ctx)
 {
 	struct control *control = ctx;
 
-	if (control->client_count < CLIENTS_MAX)
-		loop_watch_events(control->loop, &control->listener, EPOLLIN);
+	loop_watch_events(control->loop, &control->listener, EPOLLIN);
+}
+
+/* Supplementary groups included. */
+static bool is_in_group(int fd, gid_t gid)
+{
+	socklen_t len = 0;
+	gid_t *groups;
+	bool found = false;
+
+	/* the length is told by the error */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0)
+		return false;
+	/* Linux before 4.13 does not tell them; it has asked for the group at connect(2), at least */
+	if (errno != ERANGE)
+		return errno == ENOPROTOOPT;
+	groups = xrealloc(NULL, len / sizeof(*groups), sizeof(*groups));
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) == 0) {
+		for (size_t i = 0; i < len / sizeof(*groups); i++)
+			found = found || groups[i] == gid;
+	}
+	free(groups);
+	return found;
+}
+
+static enum rights rights_of(const struct control *control, int fd, const struct ucred *peer)
+{
+	if (peer->uid == 0)
+		return RIGHT_TO_CHANGE;
+	if (!*control->group || (peer->gid != control->gid && !is_in_group(fd, control->gid)))
+		return RIGHT_TO_NOTHING;
+	return control->group_may_change ? RIGHT_TO_CHANGE : RIGHT_TO_LOOK;
+}
+
+/* What a client has to say against giving its place to another one; the last: it keeps it. */
+enum hold { HOLD_IDLE, HOLD_BUSY, HOLD_IDLE_ROOT, HOLD_FAST };
+
+static enum hold hold_of(const struct client *client, uid_t newcomer)
+{
+	if (client->uid && !client->pending)
+		return HOLD_IDLE;
+	if (newcomer)
+		return HOLD_FAST;
+	if (client->uid)
+		return HOLD_BUSY;
+	return client->pending ? HOLD_FAST : HOLD_IDLE_ROOT;
+}
+
+/* True if there is a place for a client of this user, if need be another one's. */
+static bool make_room(struct control *control, uid_t newcomer)
+{
+	enum hold least = HOLD_FAST;
+	struct client *client, *victim = NULL;
+	unsigned own = 0;
+	bool only_own;
+
+	LIST_FOREACH (client, &control->clients, link)
+		own += client->uid == newcomer;
+	only_own = newcomer != 0 && own >= CLIENTS_PER_USER;
+	if (!only_own && control->client_count < CLIENTS_MAX)
+		return true;
+	LIST_FOREACH (client, &control->clients, link) {
+		enum hold hold = hold_of(client, newcomer);
+
+		/* of equal ones the oldest */
+		if (hold > least || (only_own && client->uid != newcomer))
+			continue;
+		least = hold;
+		victim = client;
+	}
+	if (least == HOLD_FAST)
+		return false;
+	client_free(victim);
+	return true;
+}
+
+static void turn_away(int fd)
+{
+	static const char reply[] = "{\"ok\":false,\"error\":\"there are too many connections to "
+				    "eipd; close some, or try again\"}\n";
+
+	(void)!send(fd, reply, strlen(reply), MSG_NOSIGNAL | MSG_DONTWAIT);
+	close(fd);
 }
 
 static void accept_client(void *ctx, uint32_t events)
 {
 	struct control *control = ctx;
 	int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
 	struct client *client;
 
 	(void)events;
@@ -163,15 +254,20 @@ static void accept_client(void *ctx, uint32_t events)
 		}
 		return;
 	}
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+		!make_room(control, peer.uid)) {
+		turn_away(fd);
+		return;
+	}
 	client = xcalloc(1, sizeof(*client));
 	client->control = control;
+	client->uid = peer.uid;
+	client->rights = rights_of(control, fd, &peer);
 	client->in = xrealloc(NULL, CONTROL_REQUEST_MAX, 1);
 	LIST_INSERT_HEAD(&control->clients, client, link);
 	loop_watch(control->loop, &client->watch, fd, EPOLLIN, client_ready, client);
 	loop_timer_set(control->loop, &client->idle, IDLE_MS, client_idle, client);
-	/* the rest waits in the kernel's queue */
-	if (++control->client_count == CLIENTS_MAX)
-		loop_watch_events(control->loop, &control->listener, 0);
+	control->client_count++;
 }
 
 static void client_ready(void *ctx, uint32_t events)
@@ -223,6 +319,30 @@ static unsigned match_words(const char *words, unsigned argc, const char *const 
 	return n;
 }
 
+/* False, and the request is refused, if its client has no right to it. */
+static bool may_run(const struct control *control, struct control_request *request,
+	const struct control_command *command)
+{
+	enum rights rights = request->client->rights;
+
+	if (rights == RIGHT_TO_CHANGE || (rights == RIGHT_TO_LOOK && command->only_shows))
+		return true;
+	if (rights == RIGHT_TO_LOOK)
+		control_refuse(request, NULL,
+			"%s is for root only; run it as root, or let members of %s do it by "
+			"[control] group-may-change = yes",
+			command->words, control->group);
+	else if (*control->group)
+		control_refuse(request, NULL,
+			"eipd answers only root and members of %s; run it as one of them",
+			control->group);
+	else
+		control_refuse(request, NULL,
+			"eipd answers only root; run it as root, or name a group whose members may "
+			"ask by [control] group");
+	return false;
+}
+
 static void run(struct control *control, struct control_request *request, unsigned argc)
 {
 	for (size_t t = 0; t < control->table_count; t++) {
@@ -232,6 +352,8 @@ static void run(struct control *control, struct control_request *request, unsign
 
 			if (!words)
 				continue;
+			if (!may_run(control, request, command))
+				return;
 			if (argc - words < command->min_args || argc - words > command->max_args)
 				control_refuse(request, NULL,
 					"%s: wrong number of arguments; "
@@ -315,6 +437,11 @@ static void finish(struct control_request *request, json_t *reply)
 	request_free(request);
 }
 
+bool control_is_root(const struct control_request *request)
+{
+	return request->client && request->client->uid == 0;
+}
+
 void control_reply(struct control_request *request, json_t *result)
 {
 	finish(request, json_pack("{s:b, s:o}", "ok", 1, "result", result));
@@ -377,7 +504,7 @@ void control_end_stream(struct control_request *request)
 
 /* --- the socket --------------------------------------------------------------------------- */
 
-int control_new(struct loop *loop, const char *path, const char *group,
+int control_new(struct loop *loop, const char *path, const char *group, bool group_may_change,
 	struct control **ret_control)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -398,13 +525,12 @@ int control_new(struct loop *loop, const char *path, const char *group,
 		return -errno;
 	/* a dead predecessor's; the caller has made sure that no living one has it */
 	unlink(path);
-	mask = umask(0777);
+	/* 0660; nobody can connect before it listens */
+	mask = umask(0117);
 	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		err = -errno;
 	umask(mask);
-	if (!err &&
-		((*group && chown(path, (uid_t)-1, gid) < 0) || chmod(path, 0660) < 0 ||
-			listen(fd, 64) < 0))
+	if (!err && ((*group && lchown(path, (uid_t)-1, gid) < 0) || listen(fd, 64) < 0))
 		err = -errno;
 	if (err) {
 		close(fd);
@@ -413,6 +539,9 @@ int control_new(struct loop *loop, const char *path, const char *group,
 	control = xcalloc(1, sizeof(*control));
 	control->loop = loop;
 	control->path = xstrdup(path);
+	control->group = xstrdup(group);
+	control->gid = gid;
+	control->group_may_change = group_may_change;
 	LIST_INIT(&control->clients);
 	loop_watch(loop, &control->listener, fd, EPOLLIN, accept_client, control);
 	*ret_control = control;
@@ -436,6 +565,7 @@ void control_free(struct control *control)
 	close(control->listener.fd);
 	unlink(control->path);
 	free(control->path);
+	free(control->group);
 	free(control);
 }
 

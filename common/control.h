@@ -29,19 +29,30 @@ struct control_command {
 	 */
 	void (*run)(void *ctx, struct control_request *request, unsigned argc,
 		const char *const *argv);
+	/*
+	 * Nothing changes by it: members of the group may. What does not say so is for root, and for
+	 * the group only where it may change things.
+	 */
+	bool only_shows;
 };
 
 /*
  * Listens at path, mode 0660, group `group` where one is given (by name). 0 or -errno; -ENOENT
- * also where there is no such group.
+ * also where there is no such group. Root may do everything, members of the group (by their
+ * credentials when they connect, unix(7)) what only shows, or with `group_may_change` everything.
+ *
+ * Root is served whatever the others do: one of them that sends nothing, half a request or takes
+ * no reply loses its place when it is needed, and none has more than a few.
  */
-int control_new(struct loop *loop, const char *path, const char *group,
+int control_new(struct loop *loop, const char *path, const char *group, bool group_may_change,
 	struct control **ret_control);
 void control_free(struct control *control);
 
 /* The table must outlive the control. */
 void control_register(struct control *control, const struct control_command *commands, size_t count,
 	void *ctx);
+
+bool control_is_root(const struct control_request *request);
 
 /* Both end the request and free it; `result` and `details` (may be NULL) are stolen. */
 void control_reply(struct control_request *request, json_t *result);

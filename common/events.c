@@ -11,6 +11,8 @@
 #define KEPT_MAX 1000
 /* Fewer than clients there may be: commands must get through. */
 #define FOLLOWERS_MAX 16
+/* So many more if they are root's. */
+#define ROOTS_MORE 8
 
 struct follower {
 	struct events *events;
@@ -39,6 +41,7 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 {
 	struct events *events = ctx;
 	struct follower *follower;
+	unsigned max = FOLLOWERS_MAX + (control_is_root(request) ? ROOTS_MORE : 0);
 	json_t *list;
 
 	if (argc && strcmp(argv[0], "--follow")) {
@@ -46,10 +49,10 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 			argv[0]);
 		return;
 	}
-	if (argc && events->follower_count == FOLLOWERS_MAX) {
+	if (argc && events->follower_count >= max) {
 		control_refuse(request, NULL,
-			"%d clients follow already; end one of them, or ask without --follow",
-			FOLLOWERS_MAX);
+			"%u clients follow already; end one of them, or ask without --follow",
+			events->follower_count);
 		return;
 	}
 	list = json_array();
@@ -70,7 +73,7 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 }
 
 static const struct control_command commands[] = {
-	{ "events", 0, 1, command_events },
+	{ "events", 0, 1, command_events, true },
 };
 
 struct events *events_new(struct control *control)

@@ -463,8 +463,8 @@ static void command_vm_del(void *ctx, struct control_request *request, unsigned 
 
 static const struct control_command commands[] = {
 	{ "reload", 0, 1, command_reload },
-	{ "vm list", 0, 0, command_vm_list },
-	{ "vm show", 1, 2, command_vm_show },
+	{ "vm list", 0, 0, command_vm_list, true },
+	{ "vm show", 1, 2, command_vm_show, true },
 	{ "vm add", 1, 5, command_vm_add },
 	{ "vm del", 1, 1, command_vm_del },
 };

@@ -15,6 +15,7 @@
 
 #include "common/account.h"
 #include "common/addr.h"
+#include "common/privilege.h"
 
 /* What a child may say in one run; the rest is read and dropped, so that it never blocks. */
 #define LINES_MAX 100
@@ -120,7 +121,7 @@ _Noreturn static void become(char *const argv[], char *const env[], int output, 
 		dprintf(STDERR_FILENO, "cannot become %s: %s\n", user, strerror(-err));
 		_exit(127);
 	}
-	if (chdir("/") < 0)
+	if (privilege_renounce() || chdir("/") < 0)
 		_exit(127);
 	execve(argv[0], argv, env);
 	dprintf(STDERR_FILENO, "cannot be run: %s\n", strerror(errno));

@@ -3,8 +3,8 @@
  * spawn: one child process at a time, with a time limit, its output taken line by line.
  *
  * The child has a session of its own, /dev/null as standard input, no descriptor of ours but its
- * two outputs, default signals, and / as its directory; where a user is named, it is that user,
- * with its groups and no more. A child that outlives its time is killed
+ * two outputs, default signals, none of our capabilities, and / as its directory; where a user is
+ * named, it is that user, with its groups and no more. A child that outlives its time is killed
  * with all of its session's process group.
  */
 #ifndef EIPD_COMMON_SPAWN_H

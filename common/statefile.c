@@ -154,6 +154,11 @@ int statefile_write(const char *path, const char *text, size_t len)
 	struct stat st;
 	int err = 0, fd;
 
+	/* whoever protects a file from us does not want it replaced either */
+	if (real && faccessat(AT_FDCWD, real, W_OK, AT_EACCESS) < 0 && errno == EACCES) {
+		err = -EACCES;
+		goto out;
+	}
 	/* what a killed predecessor left behind; O_EXCL then guards against a planted link */
 	unlink(tmp);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -164,8 +169,9 @@ int statefile_write(const char *path, const char *text, size_t len)
 	if (real && stat(real, &st) == 0) {
 		if (fchmod(fd, st.st_mode & 07777) < 0)
 			err = -errno;
-		/* as root only; for others the file becomes theirs, as any file they write */
-		(void)!fchown(fd, st.st_uid, st.st_gid);
+		/* who may not give files away makes it their own, but of the same group if they can */
+		if (fchown(fd, st.st_uid, st.st_gid) < 0)
+			(void)!fchown(fd, (uid_t)-1, st.st_gid);
 	}
 	if (!err)
 		err = write_all(fd, text, len);

@@ -394,7 +394,7 @@ static void command_lease_list(void *ctx, struct control_request *request, unsig
 }
 
 static const struct control_command commands[] = {
-	{ "lease list", 0, 0, command_lease_list },
+	{ "lease list", 0, 0, command_lease_list, true },
 };
 
 void dhcpd_describe_vm(const struct dhcpd *dhcpd, const struct vm *vm, json_t *object)

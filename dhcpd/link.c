@@ -277,19 +277,17 @@ static int start(struct link *link)
 	return err;
 }
 
-/* A bridge that was made anew has a new index: the port must be claimed on that one. */
+/*
+ * A bridge that was made anew has a new index: the port must be claimed on that one. The socket
+ * goes there with its claim, as one of ours could not have the port any more: that wants
+ * CAP_NET_BIND_SERVICE, this CAP_NET_RAW.
+ */
 static int claim_again(struct link *link)
 {
-	int fd;
-
-	if (link->port_fd >= 0)
-		close(link->port_fd);
-	link->port_fd = -1;
-	fd = claim_port(link->interface, link->error);
-	if (fd < 0)
-		return fd;
-	link->port_fd = fd;
-	return 0;
+	return setsockopt(link->port_fd, SOL_SOCKET, SO_BINDTODEVICE, link->interface,
+		       (socklen_t)strlen(link->interface) + 1) < 0
+		? -errno
+		: 0;
 }
 
 static void try_again(void *ctx)
@@ -314,9 +312,8 @@ int link_open(struct link *link, struct loop *loop, const char *interface,
 		.on_state = on_state,
 		.ctx = ctx,
 		.port_fd = -1 };
-	err = claim_again(link);
-	if (!err)
-		err = start(link);
+	link->port_fd = claim_port(link->interface, link->error);
+	err = link->port_fd < 0 ? link->port_fd : start(link);
 	if (err)
 		link_close(link);
 	return err;

@@ -201,7 +201,7 @@ static void command_ip_list(void *ctx, struct control_request *request, unsigned
 }
 
 static const struct control_command table[] = {
-	{ "ip list", 0, 0, command_ip_list },
+	{ "ip list", 0, 0, command_ip_list, true },
 };
 
 struct address_list *address_list_new(struct loop *loop, struct control *control,

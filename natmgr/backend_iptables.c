@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -334,10 +335,39 @@ static const char *lock_path(void)
 	return path && *path ? path : DEFAULT_LOCK;
 }
 
+static int kept_lock = -1;
+
+void backend_iptables_keep_lock(void)
+{
+	if (kept_lock < 0)
+		kept_lock = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+}
+
+/* The file is root's alone; a descriptor of root's does, as long as others lock the same file. */
+static int open_lock(void)
+{
+	int fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600), err = errno;
+	struct stat kept, st;
+
+	if (fd < 0 && err == EACCES && kept_lock >= 0 && fstat(kept_lock, &kept) == 0 &&
+		stat(lock_path(), &st) == 0 && kept.st_dev == st.st_dev && kept.st_ino == st.st_ino)
+		return kept_lock;
+	errno = err;
+	return fd;
+}
+
+static void close_lock(int fd)
+{
+	if (fd == kept_lock)
+		flock(fd, LOCK_UN);
+	else
+		close(fd);
+}
+
 /* As the iptables program does it, but never waiting. */
 static int take_lock(struct iptables *iptables, char *error)
 {
-	int fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600), err;
+	int fd = open_lock(), err;
 
 	/* on a host that was never given a /run */
 	if (fd < 0 && errno == ENOENT && !statefile_mkdir_parent(lock_path()))
@@ -345,13 +375,14 @@ static int take_lock(struct iptables *iptables, char *error)
 	if (fd < 0) {
 		err = -errno;
 		snprintf(error, BACKEND_ERROR_SIZE,
-			"the lock file %s of iptables cannot be opened: %s", lock_path(),
-			strerror(-err));
+			"the lock file %s of iptables cannot be opened: %s%s", lock_path(),
+			strerror(-err),
+			err == -EACCES && kept_lock >= 0 ? "; it was made anew: restart eipd" : "");
 		return err;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		err = -errno;
-		close(fd);
+		close_lock(fd);
 		snprintf(error, BACKEND_ERROR_SIZE,
 			"the lock %s of iptables is held by another program; "
 			"try again when that has ended",
@@ -370,7 +401,7 @@ static void end(struct backend *backend)
 		iptc_free(iptables->handle);
 	iptables->handle = NULL;
 	if (iptables->lock_fd >= 0)
-		close(iptables->lock_fd);
+		close_lock(iptables->lock_fd);
 	iptables->lock_fd = -1;
 }
 

@@ -472,7 +472,7 @@ static const struct control_command table[] = {
 	{ "ip bind", 1, 2, command_bind },
 	{ "ip unbind", 1, 1, command_unbind },
 	{ "ip move", 2, 2, command_move },
-	{ "forward list", 0, 0, command_forward_list },
+	{ "forward list", 0, 0, command_forward_list, true },
 	{ "forward add", 2, 3, command_forward_add },
 	{ "forward del", 1, 1, command_forward_del },
 };

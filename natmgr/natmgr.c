@@ -302,6 +302,11 @@ int natmgr_remove(struct natmgr *natmgr, char **ret_error)
 	return keeper_remove(natmgr->keeper, ret_error);
 }
 
+void natmgr_keep_lock(void)
+{
+	backend_iptables_keep_lock();
+}
+
 int natmgr_check_table(char **ret_error)
 {
 	struct backend *backend = backend_iptables_new();

@@ -67,6 +67,9 @@ void natmgr_metrics(const struct natmgr *natmgr, FILE *out);
 /* Adds what is bound to a VM, and whether it is isolated. */
 void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object);
 
+/* Before the process gives up root's rights over files: keeps open what it could not open then. */
+void natmgr_keep_lock(void);
+
 /*
  * For `eipd -t`: the nat table can be used now, and: anti-spoof can be had. 0 or -errno, *ret_error.
  * And: the state files can be read; problems.
