@@ -181,8 +181,8 @@ uninstall:
 
 INSTALL_OPTIONS = --prefix $(PREFIX) --sysconfdir $(SYSCONFDIR) $(if $(DESTDIR),--root "$(DESTDIR)")
 
-# but for what was downloaded: the kernel of the tests' guests, the sources of static libraries
+# but for what was downloaded: the kernel of image and guests, the sources of static libraries
 clean:
-	rm -rf $(filter-out $(O)/vm $(O)/downloads,$(wildcard $(O)/*))
+	rm -rf $(filter-out $(O)/downloads,$(wildcard $(O)/*))
 
 -include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(BENCH:=.d) $(STATIC_OBJECTS:.o=.d)
