@@ -56,7 +56,8 @@ BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: FORCE all check demo bench bench-tools torture install uninstall clean help build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static
+.PHONY: FORCE all check demo bench bench-tools torture install uninstall clean help \
+	build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static image
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -65,6 +66,7 @@ help:
 	@echo "all       build $(O)/eipd and $(O)/eipctl (default)"
 	@echo "static    build $(STATIC)/eipd: one static file that is daemon and client"
 	@echo "dist-static  pack it with scripts and samples into $(DIST)"
+	@echo "image     make the appliance: $(IMAGE)/vmlinuz and $(IMAGE)/initramfs"
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
@@ -130,6 +132,12 @@ DIST = $(O)/eipd-$(VERSION)-$(firstword $(subst -, ,$(shell $(CC) -dumpmachine))
 dist-static: $(STATIC)/eipd
 	$(Q)scripts/dist-static $< $(DIST)
 	@echo "$(DIST)"
+
+# the appliance; IMAGE_CONF=DIR: with the eipd.conf and network.conf there. Reproducible, too
+IMAGE := $(O)/image
+image: $(STATIC)/eipd
+	$(Q)scripts/image $< $(O)/downloads/vm $(IMAGE)
+	@ls -l $(IMAGE)/vmlinuz $(IMAGE)/initramfs
 
 build-tests: $(TESTS)
 
