@@ -100,11 +100,15 @@ static void guard_ports(struct isolate *isolate)
 /* What a VM's ports had before it was isolated, they have again. */
 static void release_ports(struct isolate *isolate, const struct isolated *isolated)
 {
-	for (size_t p = 0; p < isolated->port_count; p++) {
-		const struct port *port = &isolated->ports[p];
+	for (size_t i = 0; i < isolate->seating.port_count; i++) {
+		struct port *port = &isolate->seating.ports[i];
 
-		if (!is_guarded(isolate, port))
+		for (size_t p = 0; p < isolated->port_count; p++) {
+			if (isolated->ports[p].index != port->index || is_guarded(isolate, port))
+				continue;
+			port->group_fwd_mask = isolated->ports[p].group_fwd_mask;
 			set_mask(isolate, port, port->group_fwd_mask);
+		}
 	}
 }
 
@@ -462,8 +466,6 @@ int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix 
 
 int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 {
-	const struct isolated *isolated;
-	struct isolated released;
 	struct isolation before;
 	int err;
 
@@ -471,15 +473,9 @@ int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 		return 0;
 	isolation_copy(&isolate->isolation, &before);
 	(void)isolation_remove(&isolate->isolation, vm);
-	isolated = isolation_find(&before, vm);
-	released = (struct isolated){ .port_count = isolated->port_count };
-	if (isolated->port_count)
-		released.ports = xmemdup(isolated->ports,
-			isolated->port_count * sizeof(*isolated->ports));
+	/* first: only the file knows what the ports had, and it forgets it now */
+	release_ports(isolate, isolation_find(&before, vm));
 	err = make_true(isolate, &before, ret_error);
-	if (!err)
-		release_ports(isolate, &released);
-	free(released.ports);
 	return err ? err : 1;
 }
 

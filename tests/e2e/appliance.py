@@ -38,8 +38,8 @@ def addresses():
 
 def point(good, sentence, problems=()):
     print("ok -" if good else "not ok -", sentence)
-    for problem in list(problems)[:12]:
-        print("#", problem)
+    for line in "\n".join(problems).splitlines()[:40]:
+        print("#", line)
     sys.stdout.flush()
 
 
