@@ -87,7 +87,7 @@ class Exchanges(Servers):
                       "as it does")
 
     def try_rate(self, server, stage, rate):
-        """(the rate that it kept or 0, share of a core that it used)"""
+        """(the rate that it kept or 0, seconds of CPU a second)"""
         for _ in range(2):  # a moment of bad luck is no limit
             before = stage.server.cpu()
             got = self.load(stage, "-r", max(int(rate), 1), "-t", self.profile.step)
@@ -98,19 +98,20 @@ class Exchanges(Servers):
 
     def highest_rate(self, server, stage):
         """By bisection between a rate that was kept and one that was not."""
-        low = high = busy = 0.0
+        low = high = used = 0.0
         rate, step = 0.8 * self.capacity[server], 0
         while step < self.profile.steps or (not low and step < 2 * self.profile.steps):
-            kept, used = self.try_rate(server, stage, rate)
-            if kept:
-                low, busy = kept, used
+            got = self.try_rate(server, stage, rate)
+            if got[0]:
+                low, used = got
             else:
                 high = rate
             rate = (low + high) / 2 if high else 1.4 * low
             step += 1
         if low:
             self.keep("rate", server, low)
-            self.keep("busy", server, busy * 100)
+            self.keep("busy", server, used * 100)
+            self.keep("cpu_full", server, used / low * 1e6)
 
 
 def dhcp(profile, figures):
@@ -180,16 +181,18 @@ def watch_reload(server, stage, vms):
 
 def reload(profile, figures):
     """A changed plan is taken over while clients go on asking"""
-    changes = [("", lambda size: [0]), ("_all", range)]
+    # other addresses each, as not all go back in between
+    changes = [("", lambda size: plan_of(size, [0])),
+               ("_all", lambda size: plan_of(size, range(size), to=160))]
     for size in profile.reload_sizes:
         with Servers(figures, "reload", size, present("reload")) as room:
             room.start()
 
             def step(server, stage):
-                for suffix, changed in changes[:1] if server.restarts else changes:
+                for suffix, change in changes[:1] if server.restarts else changes:
                     # there, and back again
-                    for numbers in (changed(size), []) * profile.reload_runs:
-                        took, gap = watch_reload(server, stage, plan_of(size, numbers))
+                    for vms in (change(size), plan_of(size)) * profile.reload_runs:
+                        took, gap = watch_reload(server, stage, vms)
                         room.keep("reload" + suffix, server, took)
                         room.keep("gap" + suffix, server, gap)
                         stage.server.settle()

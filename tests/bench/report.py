@@ -14,6 +14,7 @@ MEASURES = {
         "first": ("CPU of a machine's first exchange, 1,000 a second", "us", 1),
         "rate": ("highest rate of exchanges with less than 0.1 % lost", "1/s", 0),
         "busy": ("what the server used of its core at that rate", "%", 0),
+        "cpu_full": ("CPU of a four-way exchange at that rate", "us", 1),
         "p50": ("latency of an exchange, median", "us", 0),
         "p99": ("latency of an exchange, 99 %", "us", 0),
     },
@@ -228,9 +229,9 @@ set terminal svg size 800,480 font 'sans,13' background rgb 'white'
 set output '{directory}/{measure}.svg'
 set logscale xy
 set format x '%.0f'
-set format y '%g'
+set format y '%.0f'
 set grid ytics lc rgb '#dddddd'
-set key outside right top
+set key outside right top Left reverse
 set title "{title}"
 set xlabel "{COLUMNS[section]}"
 set ylabel "{unit.replace('us', 'µs')}"

@@ -30,11 +30,16 @@ class Room:
         for subject, stage in list(self.stages.items()):
             try:
                 step(subject, stage)
-            except (Failure, OSError, subprocess.TimeoutExpired) as failure:
-                self.note(subject, str(failure))
-                if stage.server:
-                    stage.server.stop(signal.SIGKILL)
-                del self.stages[subject]
+            except subprocess.TimeoutExpired as failure:
+                self.leave(subject, f"not within {failure.timeout:g} s")
+            except (Failure, OSError) as failure:
+                self.leave(subject, str(failure))
+
+    def leave(self, subject, why):
+        self.note(subject, why)
+        stage = self.stages.pop(subject)
+        if stage.server:
+            stage.server.stop(signal.SIGKILL)
 
     def note(self, subject, text):
         self.figures.note(self.section, subject.name, self.size, text)

@@ -21,11 +21,11 @@ class Vm:
         self.ip = f"10.{16 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
 
 
-def plan_of(count, changed=()):
-    """`changed`: numbers that have another address than usual."""
+def plan_of(count, changed=(), to=96):
+    """`changed`: numbers that have another address than usual; which, says `to`."""
     vms = [Vm(number) for number in range(count)]
     for number in changed:
-        vms[number].ip = f"10.{96 + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
+        vms[number].ip = f"10.{to + number // 62500}.{number // 250 % 250}.{1 + number % 250}"
     return vms
 
 

@@ -21,7 +21,7 @@ diag <"$T/err"
 
 figures() { json "$1" <"$T/out/bench.json"; }
 # what depends on the machine keeping up is not asked for: first, p50, p99
-wanted='rate busy cpu reload gap reload_all gap_all bind unbind bulk inward outward flow_p50 flow_p99
+wanted='rate busy cpu_full cpu reload gap reload_all gap_all bind unbind bulk inward outward flow_p50 flow_p99
 	private dirty resident binary libraries offer'
 command -v perfdhcp >/dev/null && wanted+=' storm'
 is "each measure has a figure for eipd" "$(figures 'sorted(set("""'"$wanted"'""".split())
