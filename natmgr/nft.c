@@ -377,8 +377,8 @@ static void explain(int err, char error[static NFT_ERROR_SIZE])
 	else
 		snprintf(error, NFT_ERROR_SIZE,
 			"bridged frames cannot be filtered by nf_tables on kernel %s: %s; it takes "
-			"CONFIG_NF_TABLES, CONFIG_NF_TABLES_BRIDGE and CONFIG_NFT_OBJREF (where "
-			"these are modules: modprobe -a nf_tables nft_objref)",
+			"CONFIG_NF_TABLES and CONFIG_NF_TABLES_BRIDGE (where they are modules: "
+			"modprobe -a nf_tables nft_objref nft_meta_bridge)",
 			kernel.release, strerror(-err));
 }
 
