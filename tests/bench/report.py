@@ -11,10 +11,10 @@ import subprocess
 MEASURES = {
     "dhcp": {
         "cpu": ("CPU of a four-way exchange, 1,000 a second", "us", 1),
+        "cpu_full": ("CPU of a four-way exchange, as many as it can, 32 under way", "us", 1),
         "first": ("CPU of a machine's first exchange, 1,000 a second", "us", 1),
         "rate": ("highest rate of exchanges with less than 0.1 % lost", "1/s", 0),
         "busy": ("what the server used of its core at that rate", "%", 0),
-        "cpu_full": ("CPU of a four-way exchange at that rate", "us", 1),
         "p50": ("latency of an exchange, median", "us", 0),
         "p99": ("latency of an exchange, 99 %", "us", 0),
     },
@@ -152,15 +152,16 @@ def ratio_marks(figures):
         return min([other for other in others if other], default=None)
 
     dnsmasq = "dnsmasq, no lease file"
-    for size in 100, 100000:
-        yield (f"CPU of an exchange / the bare reflector's, {size:,} VMs", 1.25,
-               ratio(value("cpu", EIPD, size), value("cpu", "bare reflector", size)))
-    flat = [value("cpu", EIPD, size) for size in (100, 100000)]
-    yield ("CPU of an exchange, 100,000 VMs and 100: the greater / the smaller", 1.10,
-           ratio(max(flat), min(flat)) if all(flat) else None)
-    for size, limit in (1000, 1 / 4), (10000, 1 / 12):
-        yield (f"CPU of an exchange / dnsmasq's, {size:,} VMs", limit,
-               ratio(value("cpu", EIPD, size), value("cpu", dnsmasq, size)))
+    for measure, when in ("cpu", "1,000 a second"), ("cpu_full", "as many as it can"):
+        for size in 100, 100000:
+            yield (f"CPU of an exchange / the bare reflector's, {size:,} VMs, {when}", 1.25,
+                   ratio(value(measure, EIPD, size), value(measure, "bare reflector", size)))
+        flat = [value(measure, EIPD, size) for size in (100, 100000)]
+        yield (f"CPU of an exchange, 100,000 VMs and 100: greater / smaller, {when}", 1.10,
+               ratio(max(flat), min(flat)) if all(flat) else None)
+        for size, limit in (1000, 1 / 4), (10000, 1 / 12):
+            yield (f"CPU of an exchange / dnsmasq's, {size:,} VMs, {when}", limit,
+                   ratio(value(measure, EIPD, size), value(measure, dnsmasq, size)))
     for size in figures.sizes("rate"):
         yield (f"best peer's highest rate / ours, {size:,} VMs", 1.0,
                ratio(best("rate", size), value("rate", EIPD, size)))
@@ -200,7 +201,7 @@ def marks_table(figures):
 # ---- files
 
 # what is plotted over the size: (measure, logarithmic)
-PLOTS = ["cpu", "rate", "storm", "reload", "gap", "bind", "inward", "outward", "private"]
+PLOTS = ["cpu", "cpu_full", "rate", "storm", "reload", "gap", "bind", "inward", "outward", "private"]
 COLOURS = {"eipd": "#c00000", "bare reflector": "#808080"}
 OTHERS = ["#1f77b4", "#17becf", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2"]
 
