@@ -22,6 +22,8 @@
 #define SETTLE_MS 5
 /* What the kernel could not tell is asked again after this. */
 #define LOOK_AGAIN_MS 100
+/* And after so many times what the last look took. */
+#define LOOK_PAUSE 10
 
 struct isolate {
 	struct loop *loop;
@@ -38,6 +40,7 @@ struct isolate {
 	struct loop_timer resync, settle, look_again;
 	struct isolate_commands *commands;
 	struct drop_count drops;
+	uint64_t look_cost; /* in milliseconds */
 	uint64_t repaired;
 	char error[NFT_ERROR_SIZE]; /* of the last sync; "": it worked */
 	bool anti_spoof;
@@ -242,13 +245,14 @@ static bool see_known(struct isolate *isolate, struct isolated *isolated)
 	return changed;
 }
 
-static void on_missed(void *ctx);
+static void look_due(void *ctx);
 
+/* A guest can have a bridge learn as many MACs as it likes: looking takes a small part of our time. */
 static void look_soon(struct isolate *isolate)
 {
 	if (!isolate->look_again.active)
-		loop_timer_set(isolate->loop, &isolate->look_again, LOOK_AGAIN_MS, on_missed,
-			isolate);
+		loop_timer_set(isolate->loop, &isolate->look_again,
+			LOOK_AGAIN_MS + isolate->look_cost * LOOK_PAUSE, look_due, isolate);
 }
 
 static bool is_link(struct isolate *isolate, const struct port *port)
@@ -343,12 +347,14 @@ static void take_learned(void *ctx, const struct mac *mac, unsigned port)
 /* Ports, and all that the bridge has learned. True: an isolated VM has another port than before. */
 static bool look(struct isolate *isolate)
 {
+	uint64_t began = loop_now();
 	struct learning learning = { isolate, look_at_ports(isolate) };
 
 	if (isolate->fdb.bridge_index &&
 		netlink_fdb_list(isolate->route, isolate->fdb.bridge_index, take_learned,
 			&learning))
 		look_soon(isolate);
+	isolate->look_cost = loop_now() - began;
 	return learning.changed;
 }
 
@@ -357,10 +363,10 @@ static void on_learned(void *ctx, const struct mac *mac, unsigned port)
 	struct isolate *isolate = ctx;
 
 	/* a port that we have not heard of: the link is newer than its message */
-	if (!seating_port(&isolate->seating, port) &&
+	if (port != isolate->uplink && !seating_port(&isolate->seating, port) &&
 		(isolation_find_mac(&isolate->isolation, mac) ||
 			plan_by_mac(isolate->seating.plan, mac)))
-		isolate_links_changed(isolate);
+		look_soon(isolate);
 	if (!learn(isolate, mac, port))
 		return;
 	(void)sync_kernel(isolate);
@@ -376,9 +382,15 @@ static void look_and_sync(struct isolate *isolate)
 		save_or_warn(isolate);
 }
 
-static void on_missed(void *ctx)
+static void look_due(void *ctx)
 {
 	look_and_sync(ctx);
+}
+
+/* More was learned at once than we were told. */
+static void on_missed(void *ctx)
+{
+	look_soon(ctx);
 }
 
 void isolate_links_changed(struct isolate *isolate)
