@@ -378,7 +378,7 @@ static void explain(int err, char error[static NFT_ERROR_SIZE])
 		snprintf(error, NFT_ERROR_SIZE,
 			"bridged frames cannot be filtered by nf_tables on kernel %s: %s; it takes "
 			"CONFIG_NF_TABLES, CONFIG_NF_TABLES_BRIDGE and CONFIG_NFT_OBJREF (where "
-			"these are modules: modprobe -a nf_tables nft_objref)",
+			"these are modules: modprobe -a nf_tables nft_objref nft_meta_bridge)",
 			kernel.release, strerror(-err));
 }
 
