@@ -133,6 +133,7 @@ check "the added VM gets a lease" vm_lease vm-003
 like "the planned one" "$(cat "$T/vm-003.env")" 'ip=192\.168\.6\.245'
 
 # ---- the plug is pulled, right behind an answer
+appliance "sed -i '/^create/ianti-spoof = yes' /etc/eipd/eipd.conf && sync"
 like "the address goes to the added VM" "$(appliance eipctl ip move "$EIP1" vm-003)" "$EIP1"
 machine_end appliance
 serve "$P-vm-003" vm-003 80
@@ -140,6 +141,10 @@ appliance_boot
 asked() { [[ $(ask "$OUT" "$EIP1" 80) == "vm-003 sees 20.251.48.1" ]]; }
 check "its plug is pulled, and put in again: the added VM is reached" wait_for 60 asked
 echo "# from power on to the answer: $(($(milliseconds) - power_on)) ms"
+wait_for 20 prompts 3
+echo >&"$keyboard"
+like "with the new configuration: anti-spoof" "$(appliance eipctl status)" 'anti_spoof +yes'
+is "the kernel misses nothing for it" "$(appliance "logread | grep -E 'warning|err'")" ""
 check "the guest reboots" guest_reboots tap2 "$LAN" "$IP1"
 check "and has its address again" wait_for 60 console tap2 "guest: bound $IP1" 2
 done_testing
