@@ -18,7 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/account.h"
 #include "common/bridge.h"
 #include "common/control.h"
 #include "common/handover.h"
@@ -266,6 +265,7 @@ static void check_services(const struct config *config, bool port, struct proble
 	(void)privilege_pass_over_files(true);
 	if (port)
 		err = link_check_port(config->inner.bridge, error);
+	(void)privilege_pass_over_files(false);
 	/* without the bridge there is nothing to bind to, which has been said */
 	if (err && err != -ENODEV)
 		problem_add(problems, config->path, config_line(config, "inner", "bridge"),
