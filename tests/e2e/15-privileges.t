@@ -264,7 +264,7 @@ cp "$T/callback" "$T/callback.good"
 printf '#!/bin/sh\necho $$ >"%s"\nexec sleep 600\n' "$T/seen/sleeper" >"$T/callback"
 an_event
 sleeper_gone() { [[ -s $T/seen/sleeper ]] && gone "$(<"$T/seen/sleeper")"; }
-check "callback-user: one that takes too long is killed" wait_for 5 sleeper_gone
+check "callback-user: one that takes too long is killed" wait_for 20 sleeper_gone
 daemon_end TERM
 cp "$T/callback.good" "$T/callback"
 conf dhcp.callback-timeout
