@@ -35,7 +35,7 @@ is "ip list shows the conflict" "$(state_of "$EIP2")" conflict
 is "no rule of it was made" "$(rules_of "$EIP2")" 0
 check "no address of it was put on eth0" not address_on "$EIP2"
 check "the wire was asked without claiming the address (sender 0.0.0.0, RFC 5227)" \
-	grep -qE "Request who-has $EIP2.* tell 0\.0\.0\.0" "$T/arp"
+	wait_for 5 grep -qE "Request who-has $EIP2.* tell 0\.0\.0\.0" "$T/arp"
 is "no gratuitous ARP of ours for it was heard" \
 	"$(count "(Announcement $EIP2|who-has $EIP2.* tell $EIP2)" "$T/arp")" 0
 is "without an address another free one is chosen" "$(field 'd["address"]' ip bind vm-001)" 20.251.48.101
