@@ -6,6 +6,8 @@
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/static.sh
+. "$HERE/static.sh"
 stage_up
 SAMPLES=$ROOT/conf/samples
 
@@ -39,8 +41,10 @@ well() {
 }
 # only_busybox COMMAND…: in the hypervisor, where no other program is found, and /run is its own
 mkdir "$T/bin"
+BUSYBOX=$(static_busybox) # the other one of Debian cannot do ifup
+[[ -x $BUSYBOX ]] || die "no static busybox: $(cat "$T/unpack")"
 for applet in sh ip brctl grep ifup ifdown run-parts; do
-	ln -s "$(command -v busybox)" "$T/bin/$applet"
+	ln -s "$BUSYBOX" "$T/bin/$applet"
 done
 # shellcheck disable=SC2016 # the shell inside expands it
 only_busybox() { hv /bin/sh -c 'mount -t tmpfs tmpfs /run && PATH=$0 && export PATH && exec "$@"' "$T/bin" "$@"; }

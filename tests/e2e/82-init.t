@@ -53,7 +53,15 @@ knock() {
 }
 answers() { (($(cat "$T/answers" 2>/dev/null || echo 0) >= $1)); }
 
-# hitless KIND COMMAND…: a restart by the command
+# signal_daemon SIGNAL: by its number out here, which is another one where it has processes of its own
+signal_daemon() {
+	local pid
+	for pid in $(ip netns pids "$HV"); do
+		[[ $(cat "/proc/$pid/comm") != eipd ]] || kill -"$1" "$pid"
+	done
+}
+
+# hitless KIND COMMAND…: a restart by the command, of a daemon that takes its time to end
 hitless() {
 	local kind=$1 before pid hold line knocking watching
 	shift
@@ -70,6 +78,8 @@ hitless() {
 	knock >"$T/refused" &
 	knocking=$!
 	wait_for 5 answers 1
+	signal_daemon STOP
+	(sleep 0.7 && signal_daemon CONT) &
 	check "$kind: restart" "$@"
 	another() { [[ $(daemon_pid) != "$pid" ]] && serves; }
 	check "$kind: another process serves" wait_for 10 another
@@ -146,14 +156,7 @@ unshare=$!
 disown
 check "inittab: eipd is started" wait_for 10 serves
 check "inittab: the modules were loaded" loaded
-# as seen from here: what has one number in there has another one out here
-end_daemon() {
-	local pid
-	for pid in $(ip netns pids "$HV"); do
-		[[ $(cat "/proc/$pid/comm") != eipd ]] || kill "$pid"
-	done
-}
-hitless inittab end_daemon
+hitless inittab signal_daemon TERM
 reloads inittab box eipctl reload
 kill -KILL "$unshare" # and init with it
 check "inittab: it goes with init" wait_for 5 not serves
