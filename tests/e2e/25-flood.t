@@ -10,7 +10,7 @@
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
-MACHINES=50 STRANGERS=100000 PER_SECOND=20000
+MACHINES=50 STRANGERS=100000 PER_SECOND=10000
 stage_up
 "${CC:-cc}" -O2 -o "$T/flood" "$HERE/flood.c" >"$T/cc" 2>&1 || die "no flood: $(cat "$T/cc")"
 vm_up flood 02:00:00:ff:00:01
