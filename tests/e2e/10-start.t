@@ -144,7 +144,7 @@ conf daemon.log-level debug
 # ---- what can be wrong
 run hv timeout 20 "$EIPD" -c "$T/nowhere.conf"
 is "a missing configuration file exits 1" "$status" 1
-like "and is named" "$said" "$T/nowhere.conf"
+like "and is named" "$said" "^$T/nowhere.conf:[0-9]+: "
 
 conf_write
 cat >"$CONF" <<END
