@@ -131,7 +131,7 @@ static const struct key tag_keys[] = {
 	{ "tag", "client-name", "", IN_TAG(client_name), config_set_text,
 		"the name that the client calls itself (option 12)", 0 },
 	{ "tag", "circuit-id", "", IN_TAG(circuit_id), config_set_circuit_id,
-		"the octets of the relay's circuit id: hex:… or text:…", 0 },
+		"the octets of the relay's circuit id: hex:... or text:...", 0 },
 	{ "tag", "client-arch", "", 0, config_set_client_arch,
 		"numbers of client architectures (option 93), separated by commas, as in 7, 9", 0 },
 };
@@ -413,7 +413,7 @@ static void set_raw(struct target *target, const struct config_entry *entry, con
 	else if (err)
 		problem_add(problems, target->config->path, entry->line,
 			"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that the server "
-			"decides itself) = hex:…, ip:A,B or text:…",
+			"decides itself) = hex:..., ip:A,B or text:...",
 			entry->section, entry->key, value);
 }
 
@@ -585,7 +585,7 @@ static dictionary *parse(const char *path, char *text, struct problems *problems
 	return dict;
 }
 
-int config_load(const char *path, struct config **ret_config, struct problems *problems)
+int config_examine(const char *path, struct config **ret_config, struct problems *problems)
 {
 	size_t problems_before = problems->count, len;
 	struct config *config = NULL;
@@ -601,19 +601,31 @@ int config_load(const char *path, struct config **ret_config, struct problems *p
 	config->path = xstrdup(path);
 	list_entries(config, text, problems);
 	dict = parse(path, text, problems);
-	if (dict)
-		set_all(config, dict, problems);
-	else if (problems->count == problems_before)
-		problem_add(problems, path, 0, "cannot be parsed");
-	if (dict)
-		check_together(config, problems);
-	if (dict) {
-		check_create(config, problems);
-		iniparser_freedict(dict);
-	}
 	free(text);
+	if (!dict) {
+		if (problems->count == problems_before)
+			problem_add(problems, path, 0, "cannot be parsed");
+		config_free(config);
+		return -EINVAL;
+	}
+	set_all(config, dict, problems);
+	check_together(config, problems);
+	check_create(config, problems);
+	iniparser_freedict(dict);
+	problems_sort(problems, problems_before);
+	*ret_config = config;
+	return 0;
+}
+
+int config_load(const char *path, struct config **ret_config, struct problems *problems)
+{
+	size_t problems_before = problems->count;
+	struct config *config;
+	int err = config_examine(path, &config, problems);
+
+	if (err)
+		return err;
 	if (problems->count != problems_before) {
-		problems_sort(problems, problems_before);
 		config_free(config);
 		return -EINVAL;
 	}
