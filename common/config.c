@@ -23,7 +23,9 @@
 
 #define CONFIG_MAX_SIZE (1 << 20)
 /* iniparser's buffer, which also holds lines that are continued with a backslash */
-#define LINE_MAX_LEN 1000
+#define LINE_MAX_LEN   1000
+#define NOT_UNDERSTOOD "not understood; expected [section], key = value, or a # comment"
+#define TOO_LONG       "longer than"
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -239,6 +241,20 @@ static void make_comment(char *text, unsigned line)
 		*text = '#';
 }
 
+/* A line that is too long is not understood, and twice, as no comment can be made of it. */
+static bool is_told(const struct problems *problems, unsigned line)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct problem *problem = &problems->list[i];
+
+		if (problem->line == line && !strcmp(problem->file, loading.path) &&
+			(!strcmp(problem->text, NOT_UNDERSTOOD) ||
+				!strncmp(problem->text, TOO_LONG, strlen(TOO_LONG))))
+			return true;
+	}
+	return false;
+}
+
 __attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *format, ...)
 {
 	va_list args;
@@ -252,8 +268,8 @@ __attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *for
 	if (paren && !strncmp(text, "iniparser:", 10)) {
 		unsigned line = (unsigned)strtoul(paren + 1, NULL, 10);
 
-		problem_add(loading.problems, loading.path, line,
-			"not understood; expected [section], key = value, or a # comment");
+		if (!is_told(loading.problems, line))
+			problem_add(loading.problems, loading.path, line, NOT_UNDERSTOOD);
 		if (line)
 			make_comment(loading.text, line);
 	}
@@ -291,7 +307,7 @@ static void list_entries(struct config *config, char *text, struct problems *pro
 		end = p + strcspn(p, "\n");
 		if (end - p > LINE_MAX_LEN) {
 			problem_add(problems, config->path, line,
-				"longer than %d characters (a long option goes on in option.N.2)",
+				TOO_LONG " %d characters (a long option goes on in option.N.2)",
 				LINE_MAX_LEN);
 			*p = '#';
 		}
@@ -585,6 +601,13 @@ static dictionary *parse(const char *path, char *text, struct problems *problems
 	return dict;
 }
 
+/* Some editors begin a file with it. */
+static void skip_byte_order_mark(char *text)
+{
+	if (!strncmp(text, "\xef\xbb\xbf", 3))
+		memset(text, ' ', 3);
+}
+
 int config_examine(const char *path, struct config **ret_config, struct problems *problems)
 {
 	size_t problems_before = problems->count, len;
@@ -594,9 +617,11 @@ int config_examine(const char *path, struct config **ret_config, struct problems
 	int err = statefile_read(path, CONFIG_MAX_SIZE, &text, &len);
 
 	if (err) {
-		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
+		problem_add(problems, path, 0, "cannot be read: %s",
+			err == -EINVAL ? "not a text file" : strerror(-err));
 		return -EINVAL;
 	}
+	skip_byte_order_mark(text);
 	config = xcalloc(1, sizeof(*config));
 	config->path = xstrdup(path);
 	list_entries(config, text, problems);

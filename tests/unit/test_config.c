@@ -699,6 +699,12 @@ static const struct form_row {
 	{ "form: CRLF",
 		"[inner]\r\nbridge = br0\r\n[outer]\r\ninterface = eth0\r\n"
 		"pool = 20.251.48.99\r\n" },
+	{ "form: a byte order mark before a comment",
+		"\xef\xbb\xbf# by an editor\n[inner]\nbridge = br0\n[outer]\n"
+		"interface = eth0\npool = 20.251.48.99\n" },
+	{ "form: a byte order mark before a section",
+		"\xef\xbb\xbf[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
+		"pool = 20.251.48.99\n" },
 	{ "form: no newline at the end",
 		"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
 		"pool = 20.251.48.99" },
@@ -742,7 +748,8 @@ static void test_long_value(void **state)
 	err = load(text, &config, &problems);
 	problems_print(&problems);
 	if (err) {
-		assert_int_not_equal(problems_match(&problems, 5, NULL), 0);
+		assert_int_not_equal(problems_match(&problems, 5, "longer than"), 0);
+		assert_int_equal(problems.count, 1);
 	} else {
 		assert_int_equal(config_pool_size(config), 200);
 		assert_int_equal(problems.count, 0);
