@@ -263,7 +263,7 @@ static void check_services(const struct config *config, bool port, struct proble
 
 	/* whose the port is may be for root to see */
 	(void)privilege_pass_over_files(true);
-	if (port)
+	if (port && config->inner.bridge)
 		err = link_check_port(config->inner.bridge, error);
 	(void)privilege_pass_over_files(false);
 	/* without the bridge there is nothing to bind to, which has been said */
@@ -287,31 +287,54 @@ static void print_step(const char *text)
 	printf("at the start: %s\n", text);
 }
 
+/* The configuration says where something is, but not so that it can be used. */
+static bool is_wrong(const struct config *config, const char *section, const char *key,
+	const struct problems *problems)
+{
+	unsigned line = config_line(config, section, key);
+
+	for (size_t i = 0; line && i < problems->count; i++) {
+		if (problems->list[i].line == line && !strcmp(problems->list[i].file, config->path))
+			return true;
+	}
+	return false;
+}
+
+/* All that can be looked at, whatever is wrong already: a person wants to mend it in one go. */
+static struct plan *test_all(const struct config *config, struct nl_sock *route,
+	struct problems *problems)
+{
+	bool has_plan = !is_wrong(config, "plan", "file", problems);
+	bool has_state = !is_wrong(config, "daemon", "state-dir", problems);
+	struct host host = { 0 };
+	struct plan *plan = NULL;
+
+	natmgr_keep_lock();
+	(void)handover_become(config, false, problems);
+	(void)host_check(route, config, &host, problems, problems);
+	/* the daemon that runs with this configuration has the port, and shall */
+	check_services(config, !is_running(config), problems);
+	if (has_plan)
+		(void)planstore_load(config, host.inner.addr ? &host.inner : NULL, &plan, NULL,
+			problems);
+	if (has_state)
+		natmgr_check_state(config, problems);
+	return plan;
+}
+
 static int test(const struct options *options)
 {
 	struct problems problems = { 0 };
 	struct config *config = NULL;
-	struct host host = { 0 };
 	struct plan *plan = NULL;
 	struct nl_sock *route = NULL;
-	int status;
+	int status, err = netlink_open(NETLINK_ROUTE, &route);
 
-	if (!config_load(options->config_path, &config, &problems)) {
-		int err = netlink_open(NETLINK_ROUTE, &route);
-
-		natmgr_keep_lock();
-		(void)handover_become(config, false, &problems);
-		if (err)
-			problem_add(&problems, config->path, 0, "no netlink socket: %s",
-				strerror(-err));
-		else
-			(void)host_check(route, config, &host, &problems, &problems);
-		/* the daemon that runs with this configuration has the port, and shall */
-		check_services(config, !is_running(config), &problems);
-		(void)planstore_load(config, host.inner.addr ? &host.inner : NULL, &plan, NULL,
-			&problems);
-		natmgr_check_state(config, &problems);
-	}
+	if (err)
+		problem_add(&problems, options->config_path, 0, "no netlink socket: %s",
+			strerror(-err));
+	else if (!config_examine(options->config_path, &config, &problems))
+		plan = test_all(config, route, &problems);
 	print_problems(&problems);
 	status = problems.count ? EXIT_CANNOT_RUN : EXIT_OK;
 	if (status == EXIT_OK)
@@ -449,9 +472,7 @@ static int listen_for_commands(struct eipd *eipd)
 	err = control_new(eipd->loop, path, group, eipd->config->control.group_may_change,
 		&eipd->control);
 	(void)privilege_pass_over_files(false);
-	if (err == -ENOENT && *group)
-		cannot_run("[control] group: there is no group %s in /etc/group", group);
-	else if (err)
+	if (err)
 		cannot_run("%s cannot be listened on: %s", path, strerror(-err));
 	if (!err) {
 		control_register(eipd->control, commands, sizeof(commands) / sizeof(*commands),

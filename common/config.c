@@ -23,7 +23,9 @@
 
 #define CONFIG_MAX_SIZE (1 << 20)
 /* iniparser's buffer, which also holds lines that are continued with a backslash */
-#define LINE_MAX_LEN 1000
+#define LINE_MAX_LEN   1000
+#define NOT_UNDERSTOOD "not understood; expected [section], key = value, or a # comment"
+#define TOO_LONG       "longer than"
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -131,7 +133,7 @@ static const struct key tag_keys[] = {
 	{ "tag", "client-name", "", IN_TAG(client_name), config_set_text,
 		"the name that the client calls itself (option 12)", 0 },
 	{ "tag", "circuit-id", "", IN_TAG(circuit_id), config_set_circuit_id,
-		"the octets of the relay's circuit id: hex:… or text:…", 0 },
+		"the octets of the relay's circuit id: hex:... or text:...", 0 },
 	{ "tag", "client-arch", "", 0, config_set_client_arch,
 		"numbers of client architectures (option 93), separated by commas, as in 7, 9", 0 },
 };
@@ -239,6 +241,20 @@ static void make_comment(char *text, unsigned line)
 		*text = '#';
 }
 
+/* A line that is too long is not understood, and twice, as no comment can be made of it. */
+static bool is_told(const struct problems *problems, unsigned line)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct problem *problem = &problems->list[i];
+
+		if (problem->line == line && !strcmp(problem->file, loading.path) &&
+			(!strcmp(problem->text, NOT_UNDERSTOOD) ||
+				!strncmp(problem->text, TOO_LONG, strlen(TOO_LONG))))
+			return true;
+	}
+	return false;
+}
+
 __attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *format, ...)
 {
 	va_list args;
@@ -252,8 +268,8 @@ __attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *for
 	if (paren && !strncmp(text, "iniparser:", 10)) {
 		unsigned line = (unsigned)strtoul(paren + 1, NULL, 10);
 
-		problem_add(loading.problems, loading.path, line,
-			"not understood; expected [section], key = value, or a # comment");
+		if (!is_told(loading.problems, line))
+			problem_add(loading.problems, loading.path, line, NOT_UNDERSTOOD);
 		if (line)
 			make_comment(loading.text, line);
 	}
@@ -291,7 +307,7 @@ static void list_entries(struct config *config, char *text, struct problems *pro
 		end = p + strcspn(p, "\n");
 		if (end - p > LINE_MAX_LEN) {
 			problem_add(problems, config->path, line,
-				"longer than %d characters (a long option goes on in option.N.2)",
+				TOO_LONG " %d characters (a long option goes on in option.N.2)",
 				LINE_MAX_LEN);
 			*p = '#';
 		}
@@ -413,7 +429,7 @@ static void set_raw(struct target *target, const struct config_entry *entry, con
 	else if (err)
 		problem_add(problems, target->config->path, entry->line,
 			"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that the server "
-			"decides itself) = hex:…, ip:A,B or text:…",
+			"decides itself) = hex:..., ip:A,B or text:...",
 			entry->section, entry->key, value);
 }
 
@@ -585,7 +601,14 @@ static dictionary *parse(const char *path, char *text, struct problems *problems
 	return dict;
 }
 
-int config_load(const char *path, struct config **ret_config, struct problems *problems)
+/* Some editors begin a file with it. */
+static void skip_byte_order_mark(char *text)
+{
+	if (!strncmp(text, "\xef\xbb\xbf", 3))
+		memset(text, ' ', 3);
+}
+
+int config_examine(const char *path, struct config **ret_config, struct problems *problems)
 {
 	size_t problems_before = problems->count, len;
 	struct config *config = NULL;
@@ -594,26 +617,40 @@ int config_load(const char *path, struct config **ret_config, struct problems *p
 	int err = statefile_read(path, CONFIG_MAX_SIZE, &text, &len);
 
 	if (err) {
-		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
+		problem_add(problems, path, 0, "cannot be read: %s",
+			err == -EINVAL ? "not a text file" : strerror(-err));
 		return -EINVAL;
 	}
+	skip_byte_order_mark(text);
 	config = xcalloc(1, sizeof(*config));
 	config->path = xstrdup(path);
 	list_entries(config, text, problems);
 	dict = parse(path, text, problems);
-	if (dict)
-		set_all(config, dict, problems);
-	else if (problems->count == problems_before)
-		problem_add(problems, path, 0, "cannot be parsed");
-	if (dict)
-		check_together(config, problems);
-	if (dict) {
-		check_create(config, problems);
-		iniparser_freedict(dict);
-	}
 	free(text);
+	if (!dict) {
+		if (problems->count == problems_before)
+			problem_add(problems, path, 0, "cannot be parsed");
+		config_free(config);
+		return -EINVAL;
+	}
+	set_all(config, dict, problems);
+	check_together(config, problems);
+	check_create(config, problems);
+	iniparser_freedict(dict);
+	problems_sort(problems, problems_before);
+	*ret_config = config;
+	return 0;
+}
+
+int config_load(const char *path, struct config **ret_config, struct problems *problems)
+{
+	size_t problems_before = problems->count;
+	struct config *config;
+	int err = config_examine(path, &config, problems);
+
+	if (err)
+		return err;
 	if (problems->count != problems_before) {
-		problems_sort(problems, problems_before);
 		config_free(config);
 		return -EINVAL;
 	}

@@ -141,6 +141,11 @@ struct config {
  * problem is in `problems` (a file that cannot be read is one as well).
  */
 int config_load(const char *path, struct config **ret_config, struct problems *problems);
+/*
+ * The same for looking only: a file with problems is returned as well, where it could be read. What
+ * is wrong in it is as if it were not given; a required key is NULL, or 0, then.
+ */
+int config_examine(const char *path, struct config **ret_config, struct problems *problems);
 void config_free(struct config *config);
 
 /* The line where a key stands, 0 if it does not. */

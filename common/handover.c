@@ -195,6 +195,16 @@ static void check_callback(const struct config *config, struct problems *problem
 			"[dhcp] callback-user: there is no user %s in /etc/passwd", user);
 }
 
+static void check_group(const struct config *config, struct problems *problems)
+{
+	const char *group = config->control.group;
+	gid_t gid;
+
+	if (*group && account_find_group(group, &gid))
+		problem_add(problems, config->path, config_line(config, "control", "group"),
+			"[control] group: there is no group %s in /etc/group", group);
+}
+
 static void check_all(const struct config *config, struct problems *problems)
 {
 	check(config, "daemon", "state-dir", config->daemon.state_dir, R_OK | W_OK | X_OK,
@@ -203,7 +213,6 @@ static void check_all(const struct config *config, struct problems *problems)
 	check(config, "daemon", "run-dir", config->daemon.run_dir, W_OK | X_OK, problems);
 	check_log(config, "daemon", config->daemon.log, problems);
 	check_log(config, "dhcp", config->dhcp.log, problems);
-	check_callback(config, problems);
 }
 
 /* --- becoming ----------------------------------------------------------------------------- */
@@ -229,5 +238,7 @@ int handover_become(const struct config *config, bool make, struct problems *pro
 			err == -ENOENT ? "[daemon] user: there is no user %s in /etc/passwd"
 				       : "[daemon] user: eipd cannot become %s; start it as root",
 			handover_user(config));
+	check_callback(config, problems);
+	check_group(config, problems);
 	return problems->count == before ? 0 : -EINVAL;
 }

@@ -157,15 +157,19 @@ int host_check(struct nl_sock *route, const struct config *config, struct host *
 	struct netlink_link bridge = { 0 };
 	struct host host = { 0 };
 
+	if (!config->inner.bridge)
+		; /* which has been said */
 	/* a bridge that is still to be made needs no more questions than those asked for it */
-	if (config->inner.create && bridge_ensure(route, config, true, NULL, problems) != 0) {
+	else if (config->inner.create && config->inner.address.addr &&
+		bridge_ensure(route, config, true, NULL, problems) != 0) {
 		host.inner = config->inner.address;
 	} else {
 		check_bridge(&look, &bridge, &host);
 		check_pool(&look, &host);
 		check_uplink(&look, &bridge);
 	}
-	check_outer(&look);
+	if (config->outer.interface)
+		check_outer(&look);
 	*ret_host = host;
 	return problems->count == problems_before ? 0 : -EINVAL;
 }

@@ -18,7 +18,7 @@ struct host {
 /*
  * Looks at bridge, uplink and outer interface. What makes running impossible goes to `problems`
  * (at the line of the key that says otherwise), what does not to `warnings`. *ret_host holds what
- * could be found out. 0, or -EINVAL if there are problems.
+ * could be found out. Links that an examined configuration does not name are passed over. 0, or -EINVAL if there are problems.
  */
 int host_check(struct nl_sock *route, const struct config *config, struct host *ret_host,
 	struct problems *problems, struct problems *warnings);

@@ -136,6 +136,7 @@ struct parser {
 	struct vm vm;
 	char *tags;
 	bool has_mac, has_ip, has_time;
+	size_t nobodies; /* lines of only a MAC that is to be ignored */
 };
 
 #define REFUSE(parser, ...) \
@@ -345,12 +346,15 @@ static void parse_line(struct parser *parser, char *line, char *end)
 	}
 	if (!parser->has_mac)
 		REFUSE(parser, "no MAC; expected MAC,name,IP");
-	if (!parser->vm.name)
+	/* whom nobody answers needs neither: dnsmasq's `MAC,ignore` */
+	if (parser->vm.ignore && (!parser->vm.name || !parser->has_ip))
+		parser->nobodies++;
+	else if (!parser->vm.name)
 		REFUSE(parser,
 			parser->has_time ? "no name; expected MAC,name,IP (digits only, or digits "
 					   "and one of s m h d w, read as a lease time)"
 					 : "no name; expected MAC,name,IP");
-	if (!parser->has_ip)
+	if (!parser->vm.ignore && !parser->has_ip)
 		REFUSE(parser, "no IP; expected MAC,name,IP");
 	if (parser->tags)
 		parser->vm.tags = share_tags(parser->plan, parser->tags);
@@ -396,11 +400,35 @@ static void build_indexes(struct parser *parser)
 
 		index_add(parser, &plan->by_mac, i, mac_hash(&vm->mac), has_mac, &vm->mac, "MAC",
 			mac_format(&vm->mac, text));
-		index_add(parser, &plan->by_name, i, name_hash(vm->name), has_name, vm->name,
-			"name", vm->name);
-		index_add(parser, &plan->by_ip, i, ip4_hash(vm->ip), has_ip, &vm->ip, "IP",
-			ip4_format(vm->ip, text));
+		if (vm->name)
+			index_add(parser, &plan->by_name, i, name_hash(vm->name), has_name,
+				vm->name, "name", vm->name);
+		if (vm->ip)
+			index_add(parser, &plan->by_ip, i, ip4_hash(vm->ip), has_ip, &vm->ip, "IP",
+				ip4_format(vm->ip, text));
 	}
+}
+
+static void free_indexes(struct plan *plan)
+{
+	free(plan->by_mac.slot);
+	free(plan->by_ip.slot);
+	free(plan->by_name.slot);
+}
+
+/* That they are there but once has been seen; a MAC that the plan does not know is not answered. */
+static void drop_nobodies(struct parser *parser)
+{
+	struct plan *plan = parser->plan;
+	size_t count = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		if (plan->vms[i].name && plan->vms[i].ip)
+			plan->vms[count++] = plan->vms[i];
+	}
+	plan->count = count;
+	free_indexes(plan);
+	build_indexes(parser);
 }
 
 /* Of the text only the names are needed, which is a fifth of it. */
@@ -435,7 +463,8 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 	memcpy(plan->text, text, len);
 	plan->text[len] = '\0';
 	end = plan->text + len;
-	for (p = plan->text; p < end;) {
+	/* some editors begin a file with a byte order mark */
+	for (p = plan->text + (strncmp(plan->text, "\xef\xbb\xbf", 3) ? 0 : 3); p < end;) {
 		char *newline = memchr(p, '\n', (size_t)(end - p));
 		char *line_end = newline ? newline : end;
 
@@ -451,6 +480,8 @@ int plan_parse(const char *text, size_t len, const char *file, const struct ip4_
 		plan_free(plan);
 		return -EINVAL;
 	}
+	if (parser.nobodies)
+		drop_nobodies(&parser);
 	keep_names(plan);
 	*ret_plan = plan;
 	return 0;
@@ -468,9 +499,7 @@ void plan_free(struct plan *plan)
 {
 	if (!plan || atomic_fetch_sub(&plan->owners, 1) > 1)
 		return;
-	free(plan->by_mac.slot);
-	free(plan->by_ip.slot);
-	free(plan->by_name.slot);
+	free_indexes(plan);
 	free(plan->vms);
 	free(plan->text);
 	free(plan->names);

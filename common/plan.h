@@ -4,7 +4,8 @@
  * two of them.
  *
  * One VM a line, `MAC,name,IP`, fields in any order, as dnsmasq's dhcp-hostsfile has them; also a
- * lease time, set:TAG, id:… (accepted, not used) and ignore. A file with any problem is refused as
+ * lease time, set:TAG, id:… (accepted, not used) and ignore, with which a MAC is enough: such a line
+ * is no VM of the table, and only keeps its MAC from standing there twice. A file with any problem is refused as
  * a whole. Pure: no system call.
  */
 #ifndef EIPD_COMMON_PLAN_H

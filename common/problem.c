@@ -30,15 +30,13 @@ void problem_add(struct problems *problems, const char *file, unsigned line, con
 		problems->list = xrealloc(problems->list, problems->count * 2 + 2,
 			sizeof(*problems->list));
 	problems->list[problems->count++] = (struct problem){
-		.file = xstrdup(file), .line = line, .text = text
+		.file = xstrdup(file), .line = line ? line : 1, .text = text
 	};
 }
 
 char *problem_format(const struct problem *problem)
 {
-	if (problem->line)
-		return xasprintf("%s:%u: %s", problem->file, problem->line, problem->text);
-	return xasprintf("%s: %s", problem->file, problem->text);
+	return xasprintf("%s:%u: %s", problem->file, problem->line, problem->text);
 }
 
 static int compare_lines(const void *a, const void *b)

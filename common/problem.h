@@ -12,7 +12,7 @@
 
 struct problem {
 	char *file;
-	unsigned line; /* 1..; 0: the file as a whole */
+	unsigned line; /* 1.. */
 	char *text;
 };
 
@@ -21,10 +21,13 @@ struct problems {
 	size_t count;
 };
 
-/* Text that came from a file may hold any octets: only printable ones are kept. */
+/*
+ * Line 0 is the file as a whole, which is reported at its first line: whoever reads the list can
+ * count on the form. Text that came from a file may hold any octets: only printable ones are kept.
+ */
 void problem_add(struct problems *problems, const char *file, unsigned line, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
-/* "FILE:LINE: text" or, without a line, "FILE: text"; the caller frees. */
+/* "FILE:LINE: text"; the caller frees. */
 char *problem_format(const struct problem *problem);
 /* By line, those from index `first` on. */
 void problems_sort(struct problems *problems, size_t first);

@@ -144,7 +144,7 @@ conf daemon.log-level debug
 # ---- what can be wrong
 run hv timeout 20 "$EIPD" -c "$T/nowhere.conf"
 is "a missing configuration file exits 1" "$status" 1
-like "and is named" "$said" "$T/nowhere.conf"
+like "and is named" "$said" "^$T/nowhere.conf:[0-9]+: "
 
 conf_write
 cat >"$CONF" <<END
@@ -178,9 +178,22 @@ run eipd
 is "it does not start with it" "$status" 1
 like "and gives the reason on standard error" "$said" "$CONF:5: "
 
+like "and so is what is wrong with the plan, if that can be found" \
+	"$(sed -i 's/^state-dir.*/state-dir = here/' "$CONF"; echo bad >"$PLAN"; eipd -t 2>&1)" \
+	"$CONF:2: .*$CONF:5: .*$CONF:15: .*$PLAN:1: no MAC"
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+
 conf outer.pool
 cannot "no pool" 'pool'
 conf outer.pool 20.251.48.99-20.251.48.110
+
+conf control.group nosuchgroup
+cannot "a group that does not exist" "$CONF:[0-9]+: \[control\] group: .*nosuchgroup"
+conf daemon.user nosuchuser
+cannot "a user that does not exist" "$CONF:[0-9]+: \[daemon\] user: .*nosuchuser"
+like "and -t tells of the group as well" "$said" 'nosuchgroup'
+conf control.group
+conf daemon.user
 
 conf inner.bridge br7
 cannot "a bridge that does not exist" 'br7'

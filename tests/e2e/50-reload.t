@@ -88,6 +88,7 @@ wrong "no name" "$MAC2,$IP2"
 wrong "no MAC" "vm-002,$IP2"
 rm -f "$PLAN"
 refused "a missing plan file is refused at a reload" 1 "$PLAN" reload
+like "with its problem as FILE:LINE: TEXT" "$(ctl reload 2>/dev/null)" "^$PLAN:[0-9]+: cannot be read"
 is "and the old plan stays" "$(machines)" "vm-001 vm-002 vm-006"
 plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2,45m" "02:00:00:00:00:0a,vm-010,192.168.6.10,set:web,ignore" \
 	"id:01:02:03,02:00:00:00:00:0b,vm-011,192.168.6.11"

@@ -499,6 +499,8 @@ static const struct mistake_row {
 	{ "unknown key: it is named itself", REQUIRED "[dhcp]\nlease-tme = 1h\n",
 		{ { 7, "lease-tme" } } },
 	{ "unknown key: however long", REQUIRED "[dhcp]\n" TEXT_256 " = 1h\n", { { 7, TEXT_64 } } },
+	{ "a message is all ASCII, as what is not is not printed",
+		REQUIRED "[dhcp]\noption.43 = x\n", { { 7, "hex:..., ip:A,B or text:..." } } },
 	{ "option.N is for [dhcp] only", REQUIRED "[nat]\noption.43 = hex:00\n",
 		{ { 7, "option.43" } } },
 	{ "unknown section", REQUIRED "[dchp]\nlease-time = 1h\n", { { 6, "dchp" } } },
@@ -610,6 +612,26 @@ static void test_mistake(void **state)
 	problems_done(&problems);
 }
 
+/* Whoever examines a file gets what is good of it, and the same problems. */
+static void test_examine(void **state)
+{
+	struct problems problems = { 0 };
+	struct config *config = NULL;
+	const char *text = "[inner]\nbridge = b/r\n[outer]\ninterface = eth0\npool = 1.1.1.1\n"
+			   "[plan]\nfile = /x\n[dhcp]\nlease-time = y\n";
+
+	(void)state;
+	file_write(path, text, strlen(text));
+	assert_int_equal(config_examine(path, &config, &problems), 0);
+	assert_int_equal(problems.count, 2);
+	assert_null(config->inner.bridge);
+	assert_string_equal(config->outer.interface, "eth0");
+	assert_string_equal(config->plan.file, "/x");
+	assert_int_equal(config->dhcp.options.lease_time, 3600);
+	config_free(config);
+	problems_done(&problems);
+}
+
 static void test_missing_file(void **state)
 {
 	struct problems problems = { 0 };
@@ -677,6 +699,12 @@ static const struct form_row {
 	{ "form: CRLF",
 		"[inner]\r\nbridge = br0\r\n[outer]\r\ninterface = eth0\r\n"
 		"pool = 20.251.48.99\r\n" },
+	{ "form: a byte order mark before a comment",
+		"\xef\xbb\xbf# by an editor\n[inner]\nbridge = br0\n[outer]\n"
+		"interface = eth0\npool = 20.251.48.99\n" },
+	{ "form: a byte order mark before a section",
+		"\xef\xbb\xbf[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
+		"pool = 20.251.48.99\n" },
 	{ "form: no newline at the end",
 		"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
 		"pool = 20.251.48.99" },
@@ -720,7 +748,8 @@ static void test_long_value(void **state)
 	err = load(text, &config, &problems);
 	problems_print(&problems);
 	if (err) {
-		assert_int_not_equal(problems_match(&problems, 5, NULL), 0);
+		assert_int_not_equal(problems_match(&problems, 5, "longer than"), 0);
+		assert_int_equal(problems.count, 1);
 	} else {
 		assert_int_equal(config_pool_size(config), 200);
 		assert_int_equal(problems.count, 0);
@@ -803,6 +832,7 @@ int main(void)
 	SUITE_ROWS(&suite, test_mistake, mistake_rows);
 	suite_add(&suite, "a file that cannot be read is a problem of that file", test_missing_file,
 		NULL);
+	suite_add(&suite, "what is good of a bad file can be examined", test_examine, NULL);
 	suite_add(&suite, "binary noise is refused", test_binary_file, NULL);
 	suite_add(&suite, "problems found before are kept and do not count", test_appends_problems,
 		NULL);

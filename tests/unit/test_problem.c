@@ -15,11 +15,12 @@ static void test_format(void **state)
 	assert_int_equal(problems.count, 2);
 	assert_string_equal(problems.list[0].file, "a.conf");
 	assert_int_equal(problems.list[0].line, 7);
+	assert_int_equal(problems.list[1].line, 1);
 	text = problem_format(&problems.list[0]);
 	assert_string_equal(text, "a.conf:7: bad: 42");
 	free(text);
 	text = problem_format(&problems.list[1]);
-	assert_string_equal(text, "a.conf: cannot be read");
+	assert_string_equal(text, "a.conf:1: cannot be read");
 	free(text);
 	problems_done(&problems);
 	assert_int_equal(problems.count, 0);
@@ -78,7 +79,7 @@ int main(void)
 {
 	struct suite suite = { 0 };
 
-	suite_add(&suite, "FILE:LINE: text, or FILE: text", test_format, NULL);
+	suite_add(&suite, "FILE:LINE: text, also for a file as a whole", test_format, NULL);
 	suite_add(&suite, "what is not printable is not kept", test_printable_only, NULL);
 	suite_add(&suite, "a thousand problems are all kept, in order", test_many, NULL);
 	suite_add(&suite, "the list owns its strings", test_owns_strings, NULL);
