@@ -67,6 +67,8 @@ chain=$(nat_rules | sed -n "s|^-A \(EIPD-D[^ ]*\) -d $last/32 .*|\1|p")
 hv iptables-legacy -w 10 -t nat -F "$chain"
 mended() { [[ $(nat_rules) == "$before" ]]; }
 check "a chain of the tree that somebody emptied is mended" wait_for 5 mended
+hv iptables-legacy -w 10 -t nat -A PREROUTING -j "$chain"
+check "a jump into the tree that somebody added is taken away" wait_for 5 mended
 daemon_end KILL
 echo damaged >"$STATE/bindings"
 daemon_up
