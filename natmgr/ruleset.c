@@ -318,7 +318,7 @@ size_t ruleset_diff(const struct ruleset *have, const struct ruleset *want, stru
 		if (wanted->jumps && (!there || !there->jumps))
 			add_edit(&list, EDIT_JUMP_NEW, wanted, 0, NULL);
 		for (unsigned n = wanted->jumps; there && n < there->jumps; n++)
-			add_edit(&list, EDIT_JUMP_DELETE, wanted, 0, NULL);
+			add_edit(&list, EDIT_JUMP_DELETE, there, 0, NULL);
 	}
 	delete_others(&list, have, want);
 	*ret_edits = list.edits;

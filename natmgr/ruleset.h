@@ -22,8 +22,8 @@
  * Where there are many, they stand in a tree of chains by address prefix, which PREROUTING and
  * OUTPUT share, so that a new connection meets a few dozen rules and not thousands:
  *
- *                  EIPD-PREROUTING           -d 20.251.48.0/24 -j EIPD-D-20.251.48.0/24
- *                  EIPD-D-20.251.48.0/24     -d 20.251.48.96/28 -j EIPD-D-20.251.48.96/28
+ *                  EIPD-PREROUTING           -d 20.251.48.64/26 -j EIPD-D-20.251.48.64/26
+ *                  EIPD-D-20.251.48.64/26    -d 20.251.48.96/28 -j EIPD-D-20.251.48.96/28
  *                  EIPD-D-20.251.48.96/28    -d 20.251.48.99/32 -j DNAT ...
  */
 #ifndef EIPD_NATMGR_RULESET_H

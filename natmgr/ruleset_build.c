@@ -13,9 +13,13 @@
 #define OUTPUT      CHAIN_PREFIX "OUTPUT"
 #define POSTROUTING CHAIN_PREFIX "POSTROUTING"
 
-/* So many addresses stand in one chain; more are spread over one for each value of the next bits. */
-#define LINEAR     32
-#define LEVEL_BITS 4
+/*
+ * So many addresses stand in one chain; more are spread over one for each value of the next bits.
+ * With four branches a packet meets the fewest rules (the more branches, the more of them it passes
+ * by); chains that are shorter yet would cost more memory than they save rules.
+ */
+#define LINEAR     16
+#define LEVEL_BITS 2
 
 /* --- rules -------------------------------------------------------------------------------- */
 
@@ -174,6 +178,19 @@ static struct ip4_prefix next_level(const struct rule_list *list, size_t first, 
 	return (struct ip4_prefix){ .len = (uint8_t)((common / LEVEL_BITS + 1) * LEVEL_BITS) };
 }
 
+/* Rules for the outside first: most packets go there, and need not pass those for neighbours. */
+static void add_rules(const struct tree *tree, const char *name, size_t first, size_t end)
+{
+	struct chain *chain = ruleset_find_chain(tree->ruleset, name);
+
+	for (int inside = 0; inside <= 1; inside++) {
+		for (size_t i = first; i < end; i++) {
+			if (tree->list->rules[i].only_dnatted == inside)
+				chain_add_rule(chain, &tree->list->rules[i]);
+		}
+	}
+}
+
 static void grow(const struct tree *tree, const char *chain, size_t first, size_t end);
 
 /* The rules of one prefix: as they are where it is one address, else in a chain of their own. */
@@ -184,9 +201,7 @@ static void grow_branch(const struct tree *tree, const char *chain, struct ip4_p
 	char text[IP4_PREFIX_STRLEN];
 
 	if (count_keys(tree->list, first, end) == 1) {
-		for (size_t i = first; i < end; i++)
-			chain_add_rule(ruleset_find_chain(tree->ruleset, chain),
-				&tree->list->rules[i]);
+		add_rules(tree, chain, first, end);
 		return;
 	}
 	if (tree->by_source)
@@ -209,8 +224,7 @@ static void grow(const struct tree *tree, const char *chain, size_t first, size_
 	struct ip4_prefix prefix;
 
 	if (count_keys(list, first, end) <= LINEAR) {
-		for (size_t i = first; i < end; i++)
-			chain_add_rule(ruleset_find_chain(tree->ruleset, chain), &list->rules[i]);
+		add_rules(tree, chain, first, end);
 		return;
 	}
 	prefix = next_level(list, first, end);

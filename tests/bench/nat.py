@@ -3,6 +3,7 @@ connection costs. Beside eipd stand the commands of the patent (a sub-interface 
 what an administrator would write today.
 """
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -349,7 +350,7 @@ class Flows:
         came = self.arrived(there) - before
         if came < 0.98 * count:
             raise Failure(f"only {came} of {count} flows came through")
-        return got["seconds"] / came * 1e9
+        return got["ns"]
 
     def latency(self, count):
         """{"p50", "p99"} of a connection from outside, there and back."""
@@ -369,24 +370,27 @@ class Flows:
         return got
 
 
+def measure_flows(room, profile, flows, binder, stage):
+    room.keep("inward", binder, flows[stage].cost(True, profile.flow_count))
+    room.keep("outward", binder, flows[stage].cost(False, profile.flow_count))
+    got = flows[stage].latency(profile.flow_count // 20)
+    room.keep("flow_p50", binder, got["p50"])
+    room.keep("flow_p99", binder, got["p99"])
+
+
 def flows(profile, figures):
     """What a new connection through NAT costs"""
     binders = here(figures, "flows", FLOW_BINDERS)
-    for size in profile.flow_sizes:
-        with Room(figures, "flows", size, binders) as room:
-            there = {}
-
-            def fill(binder, stage):
-                there[binder] = Flows(binder, stage, size)
-
-            def step(binder, _):
-                one = there[binder]
-                room.keep("inward", binder, one.cost(True, profile.flow_count))
-                room.keep("outward", binder, one.cost(False, profile.flow_count))
-                got = one.latency(profile.flow_count // 20)
-                room.keep("flow_p50", binder, got["p50"])
-                room.keep("flow_p99", binder, got["p99"])
-            room.each(fill)
-            for _ in range(profile.flow_runs):
-                room.each(step)
+    with contextlib.ExitStack() as stack:
+        # all sizes are there in each round, as it is they that are compared
+        rooms = [stack.enter_context(Room(figures, "flows", size, binders))
+                 for size in profile.flow_sizes]
+        there = {}
+        for room in rooms:
+            room.each(lambda binder, stage, size=room.size: there.update(
+                {stage: Flows(binder, stage, size)}))
+        for _ in range(profile.flow_runs):
+            for room in rooms:
+                room.each(functools.partial(measure_flows, room, profile, there))
+        for room in rooms:
             room.report()

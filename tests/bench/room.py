@@ -18,7 +18,7 @@ class Room:
     def __enter__(self):
         with self.stack as stack:
             for number, subject in enumerate(self.subjects):
-                self.stages[subject] = stack.enter_context(Stage(str(number)))
+                self.stages[subject] = stack.enter_context(Stage(f"{self.size}-{number}"))
             self.stack = stack.pop_all()
         return self
 

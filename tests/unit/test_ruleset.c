@@ -171,7 +171,7 @@ struct model_chain {
 };
 
 struct model {
-	struct model_chain chains[8];
+	struct model_chain chains[64];
 	size_t count;
 };
 
@@ -357,8 +357,8 @@ static const struct single_row {
 	unsigned before, after; /* numbers of addresses */
 	size_t edits;           /* of rules: DNAT twice, SNAT once for each */
 } single_rows[] = {
-	{ "diff: one comes at the end", 20, 21, 3 },
-	{ "diff: one goes from the end", 21, 20, 3 },
+	{ "diff: one comes at the end", 12, 13, 3 },
+	{ "diff: one goes from the end", 13, 12, 3 },
 	{ "diff: the first comes: chains and jumps are there", 0, 1, 3 },
 	{ "diff: the last goes: chains and jumps stay", 1, 0, 3 },
 };
@@ -496,6 +496,9 @@ static void damage(struct ruleset *ruleset)
 			chain->rules[gone] = chain->rules[--chain->count];
 		}
 		chain->jumps = random_below(4);
+		/* somebody's own jump into the tree */
+		if (chain->jumps && !*chain->builtin)
+			strcpy(chain->builtin, "PREROUTING");
 		if (!random_below(5)) {
 			/* the whole chain was deleted */
 			chain->exists = false;
