@@ -56,6 +56,7 @@ struct dhcpd {
 	char *lease_path;
 	struct worker lease_writer;
 	struct lease_snapshot snapshot; /* being written */
+	char boot[LEASE_BOOT_LEN + 1];  /* which start of the host this is */
 	int lease_result;               /* of the write that ended */
 	int lease_error;                /* of the last write, so that it is reported once */
 	struct loop_timer sweep, lease_write, oplog_flush, drain;
@@ -120,10 +121,21 @@ static int64_t wall_ms(void)
 	return (int64_t)wall.tv_sec * 1000 + wall.tv_nsec / 1000000;
 }
 
+/* Now, but at the beginning of the wall clock's second. */
+static struct lease_moment this_moment(const struct dhcpd *dhcpd)
+{
+	int64_t wall = wall_ms();
+	struct lease_moment moment = { .now = loop_now() - (uint64_t)(wall % 1000),
+		.wall = (time_t)(wall / 1000) };
+
+	strcpy(moment.boot, dhcpd->boot);
+	return moment;
+}
+
 static void write_leases(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
-	int64_t wall = wall_ms();
+	struct lease_moment moment;
 
 	/* a slow disk: the next change, or the next time, finds it ready */
 	if (worker_is_busy(&dhcpd->lease_writer)) {
@@ -131,9 +143,8 @@ static void write_leases(void *ctx)
 			dhcpd);
 		return;
 	}
-	/* both at the beginning of the wall clock's second */
-	lease_snapshot(dhcpd->leases, loop_now() - (uint64_t)(wall % 1000), (time_t)(wall / 1000),
-		&dhcpd->snapshot);
+	moment = this_moment(dhcpd);
+	lease_snapshot(dhcpd->leases, &moment, &dhcpd->snapshot);
 	worker_start(&dhcpd->lease_writer, write_snapshot, leases_written, dhcpd);
 }
 
@@ -222,8 +233,20 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 	callback_add(&dhcpd->callback, event, vm, old_name, expires, loop_now(), wall, &context);
 }
 
+static void read_boot(struct dhcpd *dhcpd)
+{
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!file)
+		return;
+	if (fgets(dhcpd->boot, sizeof(dhcpd->boot), file))
+		dhcpd->boot[strcspn(dhcpd->boot, "\n")] = '\0';
+	fclose(file);
+}
+
 static void read_leases(struct dhcpd *dhcpd)
 {
+	struct lease_moment moment = this_moment(dhcpd);
 	char *text;
 	size_t len;
 	int err = statefile_read(dhcpd->lease_path, LEASE_FILE_MAX, &text, &len);
@@ -235,7 +258,7 @@ static void read_leases(struct dhcpd *dhcpd)
 				dhcpd->lease_path, strerror(-err));
 		return;
 	}
-	bad = lease_read(dhcpd->leases, text, loop_now(), time(NULL));
+	bad = lease_read(dhcpd->leases, text, &moment);
 	free(text);
 	if (bad)
 		log_warning("dhcp: %s: %u lines were not understood and are passed over",
@@ -537,6 +560,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	if (err)
 		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
 			strerror(-err));
+	read_boot(dhcpd);
 	read_leases(dhcpd);
 	dhcpd->tellings = xcalloc(plan_count(setup->plan), sizeof(*dhcpd->tellings));
 	control_register(setup->control, commands, sizeof(commands) / sizeof(*commands), dhcpd);

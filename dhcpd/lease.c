@@ -16,7 +16,10 @@
  * that is there renews at about the time that stands there, and shall not be told dead and born
  * again.
  */
-#define GRACE 10000
+#define GRACE   10000
+#define WRITTEN "# written"
+/* Seconds; far from where times overflow. */
+#define WALL_MAX (UINT64_C(1) << 40)
 
 struct lease {
 	uint64_t expires; /* 0: none */
@@ -167,22 +170,24 @@ bool lease_is_dirty(const struct lease_table *table)
 	return table->dirty;
 }
 
-static unsigned long long to_wall(uint64_t expires, uint64_t now, time_t wall)
+static unsigned long long to_wall(uint64_t expires, const struct lease_moment *moment)
 {
+	uint64_t now = moment->now;
+
 	if (expires == LEASE_FOREVER)
 		return 0;
-	return (unsigned long long)wall + (expires > now ? (expires - now + 999) / 1000 : 0);
+	return (unsigned long long)moment->wall +
+		(expires > now ? (expires - now + 999) / 1000 : 0);
 }
 
-void lease_snapshot(struct lease_table *table, uint64_t now, time_t wall,
+void lease_snapshot(struct lease_table *table, const struct lease_moment *moment,
 	struct lease_snapshot *ret_snapshot)
 {
 	size_t count = plan_count(table->plan);
 
 	*ret_snapshot = (struct lease_snapshot){ .plan = plan_share(table->plan),
 		.expires = xcalloc(count, sizeof(*ret_snapshot->expires)),
-		.now = now,
-		.wall = wall };
+		.moment = *moment };
 	for (size_t i = 0; i < count; i++)
 		ret_snapshot->expires[i] = table->leases[i].expires;
 	table->dirty = false;
@@ -200,9 +205,14 @@ char *lease_format(const struct lease_snapshot *snapshot, size_t *ret_len)
 
 		if (snapshot->expires[i])
 			fprintf(out, "%llu %s %s %s *\n",
-				to_wall(snapshot->expires[i], snapshot->now, snapshot->wall),
+				to_wall(snapshot->expires[i], &snapshot->moment),
 				mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
 	}
+	if (ftell(out) > 0)
+		fprintf(out, WRITTEN " %llu, %llu ms after boot %s\n",
+			(unsigned long long)snapshot->moment.wall,
+			(unsigned long long)snapshot->moment.now,
+			*snapshot->moment.boot ? snapshot->moment.boot : "-");
 	if (fclose(out))
 		abort();
 	return text;
@@ -215,11 +225,39 @@ void lease_snapshot_done(struct lease_snapshot *snapshot)
 	*snapshot = (struct lease_snapshot){ 0 };
 }
 
-static bool read_line(struct lease_table *table, const char *line, uint64_t now, time_t wall)
+/* A file that does not say when it was written might have been so now. */
+static struct lease_moment read_moment(const char *text, const struct lease_moment *moment)
+{
+	struct lease_moment written = *moment;
+	unsigned long long wall, now;
+	const char *line = strstr(text, "\n" WRITTEN " ");
+	int end = 0;
+
+	if (!line ||
+		sscanf(line, "\n" WRITTEN " %llu, %llu ms after boot %n", &wall, &now, &end) < 2 ||
+		!end || wall > WALL_MAX)
+		return written;
+	written.wall = (time_t)wall;
+	written.now = now;
+	snprintf(written.boot, sizeof(written.boot), "%.*s", (int)strcspn(line + end, "\n"),
+		line + end);
+	return written;
+}
+
+/* Milliseconds; 0: by a clock that was set back. */
+static uint64_t time_since(const struct lease_moment *written, const struct lease_moment *moment)
+{
+	if (*moment->boot && !strcmp(written->boot, moment->boot) && written->now <= moment->now)
+		return moment->now - written->now;
+	return moment->wall > written->wall ? (uint64_t)(moment->wall - written->wall) * 1000 : 0;
+}
+
+static bool read_line(struct lease_table *table, const char *line,
+	const struct lease_moment *written, const struct lease_moment *moment)
 {
 	char mac_text[32], ip_text[32], name[VM_NAME_MAX + 1];
 	unsigned long long epoch;
-	uint64_t expires = LEASE_FOREVER;
+	uint64_t expires = LEASE_FOREVER, now = moment->now;
 	struct vm gone = { .name = name };
 	const struct vm *vm;
 
@@ -227,13 +265,15 @@ static bool read_line(struct lease_table *table, const char *line, uint64_t now,
 		mac_parse(mac_text, &gone.mac) || ip4_parse(ip_text, &gone.ip) ||
 		!plan_name_is_valid(name))
 		return false;
-	if (epoch > (unsigned long long)wall + TIME_INFINITE)
+	if (epoch > (unsigned long long)written->wall + TIME_INFINITE)
 		return false;
 	if (epoch) {
-		int64_t left = (int64_t)epoch - (int64_t)wall;
+		int64_t left = (int64_t)epoch - (int64_t)written->wall;
+		uint64_t ends = left > 0 ? (uint64_t)left * 1000 : 0;
+		uint64_t since = time_since(written, moment);
 
 		/* what expired while we were away ends at the first sweep, with its event */
-		expires = left > 0 ? now + (uint64_t)left * 1000 : now;
+		expires = ends > since ? now + ends - since : now;
 	}
 	vm = plan_by_mac(table->plan, &gone.mac);
 	if (!vm || vm->ip != gone.ip) {
@@ -249,8 +289,9 @@ static bool read_line(struct lease_table *table, const char *line, uint64_t now,
 	return true;
 }
 
-unsigned lease_read(struct lease_table *table, const char *text, uint64_t now, time_t wall)
+unsigned lease_read(struct lease_table *table, const char *text, const struct lease_moment *moment)
 {
+	const struct lease_moment written = read_moment(text, moment);
 	unsigned bad = 0;
 
 	while (*text) {
@@ -262,7 +303,7 @@ unsigned lease_read(struct lease_table *table, const char *text, uint64_t now, t
 				memcpy(line, text, len);
 				line[len] = '\0';
 			}
-			if (len >= sizeof(line) || !read_line(table, line, now, wall))
+			if (len >= sizeof(line) || !read_line(table, line, &written, moment))
 				bad++;
 		}
 		text += len + (text[len] == '\n');

@@ -4,7 +4,8 @@
  *
  * Leases never decide an answer; they say what happened, for the callback and the administrator.
  * Times are milliseconds on loop_now()'s clock; the file has seconds since the epoch, in the form
- * of dnsmasq's lease file: `EXPIRES MAC IP NAME *`, 0 for a lease without end.
+ * of dnsmasq's lease file: `EXPIRES MAC IP NAME *`, 0 for a lease without end. Its last line says
+ * when it was written, on both clocks.
  */
 #ifndef EIPD_DHCPD_LEASE_H
 #define EIPD_DHCPD_LEASE_H
@@ -52,15 +53,25 @@ void lease_replan(struct lease_table *table, const struct plan *plan,
 /* Something changed since the last lease_snapshot(). */
 bool lease_is_dirty(const struct lease_table *table);
 
+#define LEASE_BOOT_LEN 36
+
+/*
+ * A moment on both clocks. The wall clock may be set by a year; loop_now()'s goes on from one start
+ * of the host, which `boot` names ("": not known), to the next.
+ */
+struct lease_moment {
+	uint64_t now;
+	time_t wall; /* seconds since the epoch */
+	char boot[LEASE_BOOT_LEN + 1];
+};
+
 /* What is to be written, to be formatted wherever there is time for it. */
 struct lease_snapshot {
 	struct plan *plan;
 	uint64_t *expires; /* by the plan's index */
-	uint64_t now;
-	time_t wall;
+	struct lease_moment moment;
 };
-/* wall: seconds since the epoch at `now`. */
-void lease_snapshot(struct lease_table *table, uint64_t now, time_t wall,
+void lease_snapshot(struct lease_table *table, const struct lease_moment *moment,
 	struct lease_snapshot *ret_snapshot);
 /* The whole file as text, which the caller frees. */
 char *lease_format(const struct lease_snapshot *snapshot, size_t *ret_len);
@@ -68,8 +79,10 @@ void lease_snapshot_done(struct lease_snapshot *snapshot);
 
 /*
  * Takes leases from a file's text: `old` for each that the plan still has so, `del` for each that
- * it has no more. Returns how many lines were not understood (they are passed over).
+ * it has no more. None has more left than when it was written, and if the host has not been started
+ * again since, exactly what it would have had, whatever became of the wall clock. Returns how many
+ * lines were not understood (they are passed over).
  */
-unsigned lease_read(struct lease_table *table, const char *text, uint64_t now, time_t wall);
+unsigned lease_read(struct lease_table *table, const char *text, const struct lease_moment *moment);
 
 #endif

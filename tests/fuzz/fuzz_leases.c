@@ -15,6 +15,8 @@ static void take_event(void *ctx, enum lease_event event, const struct vm *vm, u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const struct lease_moment moment = { 1000, 1700000000,
+		"5c4b3a29-1807-46f5-8d3e-2f1a0b9c8d7e" };
 	static struct plan *plan;
 	struct lease_snapshot snapshot;
 	struct lease_table *table;
@@ -25,11 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		plan = fuzz_plan("02:00:00:00:00:01,one,192.168.6.1\n"
 				 "02:00:00:00:00:02,two,192.168.6.2\n");
 	table = lease_table_new(plan, take_event, NULL);
-	(void)lease_read(table, text, 1000, 1700000000);
-	lease_snapshot(table, 1000, 1700000000, &snapshot);
+	(void)lease_read(table, text, &moment);
+	lease_snapshot(table, &moment, &snapshot);
 	written = lease_format(&snapshot, &len);
 	lease_snapshot_done(&snapshot);
-	if (lease_read(table, written, 1000, 1700000000))
+	if (lease_read(table, written, &moment))
 		abort();
 	(void)lease_sweep(table, 2000);
 	free(written);

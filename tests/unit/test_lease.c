@@ -10,13 +10,22 @@
 
 #define WALL ((time_t)1700000000)
 
+#define BOOT       "5c4b3a29-1807-46f5-8d3e-2f1a0b9c8d7e"
+#define OTHER_BOOT "00000000-1807-46f5-8d3e-2f1a0b9c8d7e"
+
+static struct lease_moment at(uint64_t now, time_t wall)
+{
+	return (struct lease_moment){ now, wall, BOOT };
+}
+
 /* The file's text. */
 static char *written(struct lease_table *table, uint64_t now, time_t wall, size_t *ret_len)
 {
+	const struct lease_moment moment = at(now, wall);
 	struct lease_snapshot snapshot;
 	char *text;
 
-	lease_snapshot(table, now, wall, &snapshot);
+	lease_snapshot(table, &moment, &snapshot);
 	text = lease_format(&snapshot, ret_len);
 	lease_snapshot_done(&snapshot);
 	return text;
@@ -51,6 +60,13 @@ static void assert_told(const char *expected)
 {
 	assert_string_equal(told, expected);
 	told[0] = '\0';
+}
+
+static unsigned read_at(struct lease_table *table, const char *text, uint64_t now, time_t wall)
+{
+	const struct lease_moment moment = at(now, wall);
+
+	return lease_read(table, text, &moment);
 }
 
 static struct lease_table *table_new(const struct plan *plan)
@@ -253,14 +269,17 @@ static void test_write(void **state)
 	text = written(table, 11000, WALL, &len);
 	assert_string_equal(text,
 		"1700000050 02:00:00:00:00:01 10.77.0.11 a *\n"
-		"0 02:00:00:00:00:03 10.77.0.13 c *\n");
+		"0 02:00:00:00:00:03 10.77.0.13 c *\n"
+		"# written 1700000000, 11000 ms after boot " BOOT "\n");
 	assert_int_equal(len, strlen(text));
 	assert_false(lease_is_dirty(table));
 	free(text);
 	lease_end(table, plan_vm(plan, 0), 11000);
 	assert_true(lease_is_dirty(table));
 	text = written(table, 11000, WALL, &len);
-	assert_string_equal(text, "0 02:00:00:00:00:03 10.77.0.13 c *\n");
+	assert_string_equal(text,
+		"0 02:00:00:00:00:03 10.77.0.13 c *\n"
+		"# written 1700000000, 11000 ms after boot " BOOT "\n");
 	free(text);
 	/* a renewal moves the end, so that changes the file too */
 	lease_grant(table, plan_vm(plan, 2), 60, 12000);
@@ -312,7 +331,7 @@ static void test_read(void **state)
 	struct plan *plan = plan_of(A B);
 	struct lease_table *table = table_new(plan);
 
-	assert_int_equal(lease_read(table, row->text, 5000, WALL), row->bad);
+	assert_int_equal(read_at(table, row->text, 5000, WALL), row->bad);
 	assert_told(row->told);
 	assert_true(lease_expires(table, plan_vm(plan, 0)) == row->expires);
 	assert_int_equal(lease_expires(table, plan_vm(plan, 1)), 0);
@@ -330,7 +349,7 @@ static void test_read_expired(void **state)
 		struct plan *plan = plan_of(A B);
 		struct lease_table *table = table_new(plan);
 
-		assert_int_equal(lease_read(table, "1699999999 02:00:00:00:00:01 10.77.0.11 a *\n",
+		assert_int_equal(read_at(table, "1699999999 02:00:00:00:00:01 10.77.0.11 a *\n",
 					 now, WALL),
 			0);
 		assert_told("");
@@ -349,7 +368,7 @@ static void test_read_grace(void **state)
 	struct lease_table *table = table_new(plan);
 
 	(void)state;
-	assert_int_equal(lease_read(table, "1700000050 02:00:00:00:00:01 10.77.0.11 a *\n", 5000,
+	assert_int_equal(read_at(table, "1700000050 02:00:00:00:00:01 10.77.0.11 a *\n", 5000,
 				 WALL),
 		0);
 	assert_told("old a 10.77.0.11 55000; ");
@@ -377,11 +396,10 @@ static void test_write_and_read(void **state)
 	lease_grant(before, plan_vm(plan, 1), TIME_INFINITE, 1000);
 	text = written(before, 2000, WALL, &len);
 	lease_table_free(before);
-	/* another boot: the clock starts anew, the time of day does not */
 	after = table_new(plan);
-	assert_int_equal(lease_read(after, text, 100, WALL + 10), 0);
-	assert_told("old a 10.77.0.11 49100; old b 10.77.0.12 forever; ");
-	again = written(after, 100, WALL + 10, &len);
+	assert_int_equal(read_at(after, text, 2000, WALL), 0);
+	assert_told("old a 10.77.0.11 61000; old b 10.77.0.12 forever; ");
+	again = written(after, 2000, WALL, &len);
 	assert_string_equal(again, text);
 	/* to renew what was remembered is not a new lease */
 	lease_grant(after, plan_vm(plan, 0), 60, 200);
@@ -389,6 +407,46 @@ static void test_write_and_read(void **state)
 	free(text);
 	free(again);
 	lease_table_free(after);
+	plan_free(plan);
+}
+
+#define YEAR (365 * 24 * 3600)
+
+/* A lease that had 60 s left when it was written, at 900 s of the clock. */
+static const struct clock_row {
+	const char *sentence, *boot;
+	uint64_t now;
+	time_t wall;      /* after it was written */
+	uint64_t expires; /* 0: at once */
+} clock_rows[] = {
+	{ "10 s later", BOOT, 910000, 10, 960000 },
+	{ "10 s later, the clock set back by a year", BOOT, 910000, -YEAR, 960000 },
+	{ "10 s later, the clock put forward by a year", BOOT, 910000, YEAR, 960000 },
+	{ "70 s later, the clock set back by a year", BOOT, 970000, -YEAR, 0 },
+	{ "in another boot, 10 s later", OTHER_BOOT, 5000, 10, 55000 },
+	{ "in another boot, without a clock that goes on", OTHER_BOOT, 5000, -YEAR, 65000 },
+	{ "in another boot, much later", OTHER_BOOT, 5000, YEAR, 0 },
+	{ "in a boot that nobody knows", "", 910000, 10, 960000 },
+	{ "of a boot that had not come so far", BOOT, 5000, 10, 55000 },
+};
+
+static void test_clock(void **state)
+{
+	static const char text[] = "1700000060 02:00:00:00:00:01 10.77.0.11 a *\n"
+				   "# written 1700000000, 900000 ms after boot " BOOT "\n";
+	const struct clock_row *row = *state;
+	struct lease_moment moment = { .now = row->now, .wall = WALL + row->wall };
+	struct plan *plan = plan_of(A B);
+	struct lease_table *table = table_new(plan);
+
+	strcpy(moment.boot, row->boot);
+	assert_int_equal(lease_read(table, text, &moment), 0);
+	if (row->expires)
+		assert_int_equal(lease_expires(table, plan_vm(plan, 0)), row->expires);
+	else
+		assert_int_equal(lease_sweep(table, row->now), 0);
+	assert_true(lease_is_expired(table, plan_vm(plan, 0)) == !row->expires);
+	lease_table_free(table);
 	plan_free(plan);
 }
 
@@ -425,7 +483,8 @@ int main(void)
 		NULL);
 	suite_add(&suite, "read: a lease that may have been renewed gets a moment", test_read_grace,
 		NULL);
-	suite_add(&suite, "what was written is read, across a boot", test_write_and_read, NULL);
+	suite_add(&suite, "what was written is read", test_write_and_read, NULL);
+	SUITE_ROWS(&suite, test_clock, clock_rows);
 	suite_add(&suite, "an empty plan", test_empty_plan, NULL);
 	return suite_run(&suite, "lease");
 }
