@@ -67,7 +67,7 @@ is "-t makes no chain" "$(nat_rules | count EIPD)" 0
 # ---- detached
 check "it starts" daemon_start
 check "DHCP answers at once, to the first packet" \
-	vm vm-001 env RECORD="$T/vm-001" busybox udhcpc -f -q -n -t 1 -T 1 -i eth0 -s /bin/true
+	vm vm-001 env RECORD="$T/vm-001" busybox udhcpc -f -q -n -t 1 -T 10 -i eth0 -s /bin/true
 for chain in PREROUTING OUTPUT POSTROUTING; do
 	is "NAT is in place: one jump from $chain" \
 		"$(nat_rules | count "^-A $chain -j EIPD-$chain\$")" 1

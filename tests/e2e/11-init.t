@@ -19,7 +19,7 @@ END
 # init ACTION: calls the script where /etc/default is ours; status in $status, output in $said
 init() {
 	# shellcheck disable=SC2016,SC2086 # the inner shell expands; an interpreter of two words
-	said=$(hv sh -c 'mount --bind "$1" /etc/default && shift && exec timeout 30 "$@"' \
+	said=$(hv sh -c 'mount --bind "$1" /etc/default && shift && exec timeout 60 "$@"' \
 		init "$T/default" $interpreter "$ROOT/scripts/init.d/eipd" "$@" 2>&1 </dev/null)
 	status=$?
 }

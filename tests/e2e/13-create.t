@@ -75,7 +75,7 @@ is "its MAC is the uplink's" "$(hv cat /sys/class/net/br0/address)" "$(hv cat /s
 is "it has no spanning tree and no delay" \
 	"$(hv cat /sys/class/net/br0/bridge/{stp_state,forward_delay} | xargs)" "0 0"
 is "the uplink is a port of it" "$(ip -n "$HV" -o link show eth1 | count 'master br0')" 1
-check "the uplink is up" link_ready eth1
+check "the uplink is up" wait_for 5 link_ready eth1
 is "a host of the inner network is reached through it" "$(ask "$HV" 192.168.6.254 8000)" \
 	"lan sees 192.168.6.22"
 vm_up vm-001 "$MAC1"
@@ -205,7 +205,7 @@ check "it takes several steps (${#changes[@]})" test "${#changes[@]}" -ge 15
 # injected WHAT N: a start whose N-th message meets this; what it says is in $T/injected
 injected() {
 	hv bash -c '"$@"' bash strace -f -o /dev/null -e trace=sendmsg -e inject="sendmsg:$1:when=$2" \
-		timeout 20 "$EIPD" -f -c "$CONF" >"$T/injected" 2>&1 </dev/null
+		timeout 60 "$EIPD" -f -c "$CONF" >"$T/injected" 2>&1 </dev/null
 }
 failed=()
 lost=()

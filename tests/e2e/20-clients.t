@@ -19,7 +19,7 @@ conf dhcp.domain vms.example
 conf dhcp.ntp 192.168.6.22
 conf dhcp.mtu 1400
 # vm-002 renews by itself at half its lease: dhclient has no signal for it
-plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2,8s" "$MAC3,vm-003,$IP3"
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2,12s" "$MAC3,vm-003,$IP3"
 daemon_up
 
 counter() { field "d['dhcp']['$1']" status; }
@@ -43,7 +43,7 @@ has_address() { vm "$1" ip -4 addr show dev eth0 | grep -q "inet $2 "; }
 # gave_back NAME MAC IP
 gave_back() {
 	check "$client: the server has seen the release" wait_for 5 logged del "$2" "$3" "$1"
-	check "$client: lease list has it no more" not leased "$2" "$1"
+	check "$client: lease list has it no more" wait_for 2 not leased "$2" "$1"
 	like "$client: vm list shows no active lease" \
 		"$(field "[v['lease'] for v in d if v['name'] == '$1'][0]" vm list)" '^(none|expired)$'
 }
@@ -93,7 +93,7 @@ if command -v dhclient >/dev/null; then
 	cp "$(command -v dhclient)" "$T/dhclient-copy" # a profile of the machine may confine the other
 	cat >"$T/dhclient-script" <<END
 #!/bin/sh
-env | sort >"$T/vm-002.env"
+env | sort >"$T/vm-002.new" && mv "$T/vm-002.new" "$T/vm-002.env"
 case \$reason in
 BOUND | RENEW | REBIND | REBOOT)
 	ip addr replace "\$new_ip_address/24" dev eth0
@@ -124,10 +124,11 @@ END
 	told "$env" new_host_name vm-002
 	told "$env" new_ntp_servers 192.168.6.22
 	told "$env" new_interface_mtu 1400
-	told "$env" new_dhcp_lease_time 8
-	before=$(expires "$MAC2")
+	told "$env" new_dhcp_lease_time 12
+	before=$(expires "$MAC2") # which may be of a first renewal already
+	longer() { (($(expires "$MAC2") > before)); }
 	check "$client: it renews by itself" wait_for 10 grep -q RENEW "$T/vm-002.events"
-	check "$client: the lease lasts longer" test "$(expires "$MAC2")" -gt "$before"
+	check "$client: the lease lasts longer" wait_for 10 longer
 	is "$client: a renewal adds nothing to the operation log" "$(count " $MAC2 " "$LEASES")" 1
 	check "$client: it releases" dhclient -r
 	gave_back vm-002 "$MAC2" "$IP2"
@@ -140,7 +141,7 @@ client=dhcpcd
 if command -v dhcpcd >/dev/null; then
 	cat >"$T/dhcpcd-script" <<END
 #!/bin/sh
-env | sort >"$T/vm-003.env"
+env | sort >"$T/vm-003.new" && mv "$T/vm-003.new" "$T/vm-003.env"
 echo "\$reason" >>"$T/vm-003.events"
 END
 	chmod 755 "$T/dhcpcd-script"
@@ -182,7 +183,8 @@ END
 	acks=$(counter ack)
 	kill -USR1 "$dhcpcd" # renew
 	check "$client: it renews" wait_for 10 grep -q RENEW "$T/vm-003.events"
-	is "$client: the renewal is one ACK" "$(counter ack)" $((acks + 1))
+	# two where a busy machine makes it ask again
+	like "$client: the renewal is one ACK, or two" $(($(counter ack) - acks)) '^[12]$'
 	is "$client: a renewal adds nothing to the operation log" "$(count " $MAC3 " "$LEASES")" 1
 	kill -ALRM "$dhcpcd" # release and exit
 	gave_back vm-003 "$MAC3" "$IP3"

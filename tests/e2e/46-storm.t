@@ -13,7 +13,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 seed=${EIPD_SEED:-$RANDOM$RANDOM}
 echo "# EIPD_SEED=$seed"
 

@@ -107,8 +107,8 @@ is "its second too" "$(state_of 20.251.48.101)" free
 is "the pool counts them" "$(field 'd["nat"]["free"]' status)" 11
 is "no rule of it is left" "$(rules_of "$EIP2" 20.251.48.101 "$IP2")" 0
 check "nor an address" not address_on "$EIP2"
-check "TCP reaches nobody" not ask "$OUT" "$EIP2" 8000
-ask_udp "$OUT" "$EIP2" 8000 7001 after >/dev/null
+check "TCP reaches nobody" unanswered ask "$OUT" "$EIP2" 8000
+TALK_PATIENCE=1.5 ask_udp "$OUT" "$EIP2" 8000 7001 after >/dev/null
 check "nor does a flow of before" not grep -q after "$T/vm-002.udp"
 check "it is given no address any more" not gets vm-002 "$IP2"
 is "the other machine keeps its own" "$(ask "$OUT" "$EIP1" 8000)" "vm-001 sees 20.251.48.1"

@@ -73,11 +73,12 @@ daemon_end KILL
 echo damaged >"$STATE/bindings"
 daemon_up
 is "with a damaged state file all bindings are taken over from the tree" "$(nat_rules)" "$before"
-check "all" bound $COUNT
+check "all" wait_for 5 bound $COUNT
 head -n 12 "$PLAN" >"$PLAN.new"
 mv "$PLAN.new" "$PLAN"
 ctl reload >/dev/null
 check "with 12 left" wait_for 5 bound 12
-is "the tree is gone" "$(nat_rules | count 'EIPD-[DS]-')" 0
+no_tree() { [[ $(nat_rules | count 'EIPD-[DS]-') == 0 ]]; }
+check "the tree is gone" wait_for 5 no_tree
 is "and the rules stand in one chain" "$(nat_rules | count '^-A EIPD-PREROUTING .*-j DNAT')" 12
 done_testing

@@ -10,7 +10,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 "${CC:-cc}" -D_GNU_SOURCE -O2 -o "$T/stepper" "$HERE/stepper.c" >"$T/cc" 2>&1 ||
 	die "no stepper: $(cat "$T/cc")"
 

@@ -7,7 +7,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 vm_up vm-001 "$MAC1"
 plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 conf nat.resync 1h

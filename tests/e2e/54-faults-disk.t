@@ -9,7 +9,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 vm_up vm-001 "$MAC1"
 vm_up vm-002 "$MAC2"
 LINE1="$MAC1,vm-001,$IP1" LINE2="$MAC2,vm-002,$IP2" LINE3="02:00:00:00:00:03,vm-003,192.168.6.3"

@@ -171,10 +171,10 @@ END
 like "the socket answers JSON lines" "$(cat "$T/raw")" 'list True 12'
 like "one connection takes several commands, refusals too" "$(cat "$T/raw")" 'refusal False True'
 for text in 'rubbish' '{}' '{"command":"status"}' '{"command":[1,2]}' '[]' '{"command":[]}'; do
-	printf '%s\n' "$text" | timeout 5 "$PYTHON" -c '
+	printf '%s\n' "$text" | timeout 60 "$PYTHON" -c '
 import socket, sys
 peer = socket.socket(socket.AF_UNIX)
-peer.settimeout(3)
+peer.settimeout(30)
 peer.connect(sys.argv[1])
 peer.sendall(sys.stdin.buffer.read())
 print(peer.recv(4096).decode())' "$SOCKET" >"$T/raw" 2>&1

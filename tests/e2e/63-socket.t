@@ -6,7 +6,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 vm_up vm-001 "$MAC1"
 # others than root must come to the program
 cp "$EIPCTL" "$HERE/clients.py" "$T"
@@ -21,7 +20,7 @@ INTRUDER="$(user 4711 4711) --inh-caps=+dac_override --ambient-caps=+dac_overrid
 # by WHO COMMAND…: its status, and what it says; WHO is a command of several words
 by() {
 	# shellcheck disable=SC2086
-	said=$(timeout 20 $1 "$EIPCTL" -s "$SOCKET" "${@:2}" 2>&1 </dev/null)
+	said=$(timeout 60 $1 "$EIPCTL" -s "$SOCKET" "${@:2}" 2>&1 </dev/null)
 	status=$?
 }
 PRIMARY=$(user 4711 "$GID") SECOND=$(user 4711 "4711,$GID,4712") STRANGER=$(user 4711 4711,4712)
@@ -102,7 +101,7 @@ daemon_up
 daemon=$(daemon_pid)
 member() {
 	# shellcheck disable=SC2046
-	timeout 3 $(user 4799 "$GID") "$EIPCTL" -s "$SOCKET" "$@"
+	timeout 20 $(user 4799 "$GID") "$EIPCTL" -s "$SOCKET" "$@"
 }
 descriptors() { find "/proc/$daemon/fd" -type l | wc -l; }
 ctl ip bind vm-001 "$EIP2" >/dev/null && ctl ip unbind "$EIP2" >/dev/null # all is open that ever will be
@@ -122,7 +121,7 @@ release() {
 }
 # undisturbed SENTENCE: everybody else is served at once, and the daemon holds no more than it should
 undisturbed() {
-	check "$1: root is served" timeout 3 "$EIPCTL" -s "$SOCKET" status
+	check "$1: root is served" timeout 20 "$EIPCTL" -s "$SOCKET" status
 	check "$1: so is another member" member status
 	check "$1: so are VMs" vm_lease vm-001
 	check "$1: the daemon has at most 32 connections" test $(($(descriptors) - before)) -le 33
@@ -146,15 +145,16 @@ one_user deaf 40
 one_user follow 40
 # Who comes while there are a thousand.
 hold thousand 4711 "$GID" 1000 silent
-slowest=0
-until [[ -s $T/open/thousand ]]; do
+slowest=0 unserved=0
+until [[ -s $T/open/thousand ]] || gone "${holders[0]}"; do
 	start=${EPOCHREALTIME/./}
-	timeout 3 "$EIPCTL" -s "$SOCKET" status >/dev/null || break
+	timeout 20 "$EIPCTL" -s "$SOCKET" status >/dev/null || ((++unserved))
 	took=$((${EPOCHREALTIME/./} - start))
 	((took <= slowest)) || slowest=$took
 done
 check "1000 connections: they have come" wait_for 20 test -s "$T/open/thousand"
-check "1000 connections: meanwhile root waited at most a second (${slowest} us)" test "$slowest" -lt 1000000
+is "1000 connections: root was served all the while" "$unserved" 0
+check "1000 connections: and waited at most some seconds (${slowest} us)" test "$slowest" -lt 5000000
 undisturbed "1000 connections"
 check "1000 connections: the user keeps at most 8" wait_for 5 held thousand 8
 release
@@ -168,8 +168,8 @@ many() {
 	for uid in 4711 4712 4713 4714 4715; do
 		check "five users, $1: $uid has come" wait_for 10 test -s "$T/open/$1.$uid"
 	done
-	check "five users, $1: root is served" timeout 3 "$EIPCTL" -s "$SOCKET" status
-	check "five users, $1: again and again" timeout 9 bash -c \
+	check "five users, $1: root is served" timeout 20 "$EIPCTL" -s "$SOCKET" status
+	check "five users, $1: again and again" timeout 60 bash -c \
 		'for i in 1 2 3 4 5 6 7 8 9; do "$@" >/dev/null || exit 1; done' - "$EIPCTL" -s "$SOCKET" status
 	check "five users, $1: VMs are served" vm_lease vm-001
 	check "five users, $1: the daemon has at most 32 connections" test $(($(descriptors) - before)) -le 33
@@ -178,7 +178,7 @@ many silent
 check "five users, silent: another member is served" member status
 release
 many follow
-timeout 20 "$EIPCTL" -s "$SOCKET" events --follow >"$T/followed" 2>&1 &
+timeout 120 "$EIPCTL" -s "$SOCKET" events --follow >"$T/followed" 2>&1 &
 follower=$!
 followed() { ctl ip bind vm-001 "$EIP2" && ctl ip unbind "$EIP2" && grep -q "$EIP2" "$T/followed"; }
 check "five users, follow: root may follow as well" wait_for 10 followed
@@ -204,14 +204,10 @@ daemon_end TERM
 conf control.group-may-change yes
 daemon_up
 daemon=$(daemon_pid)
-# with an answer in ten seconds at the latest
-flock "$XTABLES_LOCKFILE" sleep 8 &
-locker=$!
-lock_taken() { ! flock -n "$XTABLES_LOCKFILE" true; }
-wait_for 5 lock_taken
+lock_hold # they have an answer in ten seconds at the latest
 many bind
 release
-kill "$locker"
+lock_release
 check "it is the same daemon as at the beginning" test "$(daemon_pid)" = "$daemon"
 check "and ends when it is told to" daemon_end TERM
 done_testing

@@ -11,7 +11,6 @@
 . "$(dirname "$0")/lib.sh"
 NEIGHBOUR=192.168.6.200 BRIDGE=192.168.6.22
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # tables are flushed here
 vm_up vm-001 "$MAC1"
 vm_up vm-002 "$MAC2"
 vm_static vm-001 "$IP1"
@@ -42,7 +41,8 @@ check "its port is known" wait_for 3 port_is vnet1
 # ---- a name in another case
 check "isolated, in capitals" ctl vm isolate VM-001
 cut_off "a VM that is isolated by its name in capitals"
-check "what was dropped of it is shown" test "$(field 'd["dropped"]["from"]' vm show vm-001)" -gt 0
+dropped() { (($(field 'd["dropped"]["from"]' vm show vm-001) > 0)); }
+check "what was dropped of it is shown" wait_for 3 dropped
 is "metrics have it by the plan's name" \
 	"$(ctl metrics | count '^eipd_vm_dropped_frames_total\{vm="vm-001",direction="(from|to)"\}')" 2
 check "rejoined" ctl vm rejoin vm-001

@@ -11,6 +11,7 @@
 # shellcheck source=tests/e2e/static.sh
 . "$HERE/static.sh"
 stage_up
+unset XTABLES_LOCKFILE # it names no place in the empty root
 static_or_skip
 FILE=$ROOT/build/static/eipd
 

@@ -70,7 +70,7 @@ hitless() {
 	coproc HOLD { exec ip netns exec "$OUT" "$PYTHON" "$HERE/talk.py" hold "$EIP1" 8000 2>"$T/hold"; }
 	# shellcheck disable=SC2153 # coproc sets it
 	hold=$HOLD_PID
-	read -r -t 5 -u "${HOLD[0]}" line
+	read -r -t 20 -u "${HOLD[0]}" line
 	is "$kind: a connection is open through a public address" "$line" "vm-001 sees 20.251.48.1"
 	rm -f "$T/enough" "$T/answers"
 	ip -n "$HV" monitor address >"$T/changes" &
@@ -92,7 +92,7 @@ hitless() {
 	is "$kind: no address went or came" "$(cat "$T/changes")" ""
 	is "$kind: addresses and rules are as they were" "$(kernel)" "$before"
 	echo still >&"${HOLD[1]}"
-	read -r -t 5 -u "${HOLD[0]}" line
+	read -r -t 20 -u "${HOLD[0]}" line
 	is "$kind: the connection lives" "$line" "vm-001 echoes still"
 	kill "$hold"
 	wait "$hold" 2>/dev/null
@@ -178,11 +178,11 @@ if runit=$(unpacked runit); then
 	check "runit: eipd is started" wait_for 15 serves
 	check "runit: the modules were loaded" loaded
 	like "runit: sv status" "$(box sv status eipd)" '^run: eipd: '
-	hitless runit box sv restart eipd
+	hitless runit box sv -w 30 restart eipd
 	reloads runit box sv hup eipd
-	check "runit: sv stop" box sv stop eipd
+	check "runit: sv stop" box sv -w 30 stop eipd
 	check "runit: it has stopped" stopped
-	check "runit: sv start returns when it serves" box sv start eipd
+	check "runit: sv start returns when it serves" box sv -w 30 start eipd
 	check "runit: it serves" serves
 	check "runit: eipd-uninstall stops it" box eipd-uninstall
 	check "runit: it has stopped" stopped

@@ -16,7 +16,7 @@ import time
 EIPD, EIPCTL, CONF = os.environ["EIPD"], os.environ["EIPCTL"], os.environ["CONF"]
 SOCKET, STATE, PLAN, T = (os.environ[key] for key in ("SOCKET", "STATE", "PLAN", "T"))
 FOREIGN_ADDRESSES = [("20.251.48.10", "eth0"), ("20.251.48.200", "eth0:9")]
-PATIENCE = 15
+PATIENCE = 60 # seconds; a busy machine may need many
 
 
 def run(*command):

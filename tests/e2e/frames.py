@@ -34,8 +34,9 @@ import time
 
 from matrix import checksum, echo_request, enter
 
-SETTLE = 0.25   # if for so long nothing has come, nothing more will
-PATIENCE = 3.0  # for what is to come
+LOOK = 0.05      # seconds of one look for what has come
+SETTLE = 5       # if so many looks find nothing, nothing more will come
+PATIENCE = 20.0  # seconds for what is to come
 BROADCAST = b"\xff" * 6
 MARK = os.urandom(4)  # begins the token of each frame of this process
 OUTGOING = 4  # PACKET_OUTGOING
@@ -340,11 +341,10 @@ class Watch:
 
     def settle(self, is_complete=lambda: True):
         """Until all is there that must come, and then for a while, for what must not."""
-        last = time.monotonic()
-        end = last + PATIENCE
-        while (now := time.monotonic()) < end and (now < last + SETTLE or not is_complete()):
-            if self.take(0.05):
-                last = now
+        end, in_vain = time.monotonic() + PATIENCE, 0
+        # not by the clock, which goes on while we wait for a processor
+        while time.monotonic() < end and (in_vain < SETTLE or not is_complete()):
+            in_vain = 0 if self.take(LOOK) else in_vain + 1
 
 
 def rows():
@@ -472,7 +472,7 @@ def ping(world, *texts):
     while end is None or (time.monotonic() < end and any(p.unanswered for p in pings)):
         now = time.monotonic()
         if stopped and end is None:
-            end = now + 2
+            end = now + 5
         if end is None and now >= due:
             due = max(due + 0.1, now)
             for one in pings:

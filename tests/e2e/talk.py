@@ -8,12 +8,14 @@
     talk.py hold ADDRESS PORT                       one TCP connection: each line of standard input
                                                     goes there, each line that comes is printed
 """
+import os
 import selectors
 import socket
 import sys
 import threading
 
-PATIENCE = 1.5  # seconds until a peer counts as unreachable
+# seconds until a peer counts as unreachable; TALK_PATIENCE where it must be
+PATIENCE = float(os.environ.get("TALK_PATIENCE", "10"))
 
 
 def serve(name, port, path):

@@ -25,7 +25,8 @@ from appliance import (PATIENCE, PLAN, STATE, T, Daemon, addresses, ask, compare
                        kernel_problems, point, rules, run)
 from guest import DISCOVER, Guest
 
-SETTLE = 0.05  # a daemon at rest makes no call for so long
+LOOK = 0.005   # seconds
+SETTLE = 10    # a daemon at rest makes no call, and wants no processor, for so many looks
 NAMES = ("vm-001", "vm-002", "vm-003", "vm-004")
 MAC = {name: f"d0:0d:8e:9f:42:{0x88 + n:02x}" for n, name in enumerate(NAMES)}
 IP = {name: f"192.168.6.{243 + n}" for n, name in enumerate(NAMES)}
@@ -138,7 +139,7 @@ class World:
     def __init__(self, stepper):
         self.daemon, self.shared = Daemon(), Shared(T + "/stepper.memory")
         self.stepper = stepper
-        self.guest = None
+        self.guest, self.patience = None, PATIENCE
 
     def start(self, kill_at=0):
         self.shared.clear(kill_at)
@@ -156,10 +157,21 @@ class World:
             os.kill(pid, signal.SIGTERM)
 
     def at_rest(self):
-        last = None
-        while self.alive() and last != self.shared.count:
+        """Or dead."""
+        last, looks = None, 0
+        while self.alive() and looks < SETTLE:
+            looks = 0 if last != self.shared.count or self.works() else looks + 1
             last = self.shared.count
-            time.sleep(SETTLE) # nothing tells that nothing comes
+            time.sleep(LOOK) # nothing tells that nothing comes
+
+    def works(self):
+        """A thread of it runs, or would if it had a processor."""
+        for pid in children(self.daemon.process.pid):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                state = text_of(f"/proc/{pid}/task/{task}/stat") or ") S"
+                if state[state.rindex(")") + 2] not in "SZX":
+                    return True
+        return False
 
     def alive(self):
         return self.daemon.process.poll() is None
@@ -207,7 +219,7 @@ class Lease(Step):
 
     def act(self, world):
         # a daemon that is killed answers nothing; nobody waits for it
-        return world.guest.lease(patience=0.1) == IP["vm-001"] or None
+        return world.guest.lease(patience=world.patience) == IP["vm-001"] or None
 
 
 class LeaseWritten(Lease):
@@ -223,7 +235,7 @@ class LeaseWritten(Lease):
 
     def act(self, world):
         told = super().act(world)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 15
         while told and world.alive() and not text_of(STATE + "/leases") and time.monotonic() < end:
             time.sleep(0.01)
         return told
@@ -422,9 +434,7 @@ class Torture:
         else:
             world.shared.arm(number)
             told = step.act(world)
-        end = time.monotonic() + 0.3
-        while world.alive() and time.monotonic() < end:
-            time.sleep(0.002)
+        world.at_rest()
         self.killed += not world.alive()
         # a call that did not come this time: killed at rest, then
         self.late += world.alive()
@@ -464,7 +474,7 @@ def main(wanted, stepper):
         references, problems = rehearse(world, scenario(not wanted), foreign)
         point(not problems, "the scenario goes through undisturbed", problems)
         points, every = choose(references, wanted)
-        torture = Torture(world, references)
+        torture, world.patience = Torture(world, references), 0.1
         began = time.monotonic()
         complete = torture.run(points)
         took = time.monotonic() - began

@@ -58,7 +58,7 @@ class Wire:
     def send(self, frame):
         self.socket.send(bytes(frame))
 
-    def answers(self, xid, until, patience=2.0):
+    def answers(self, xid, until, patience=10.0):
         """Frames from a server with this xid, until one makes until(frame) true."""
         found = []
         end = time.monotonic() + patience

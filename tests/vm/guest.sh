@@ -105,7 +105,7 @@ guest_boot() {
 guest_reboots() {
 	local times
 	times=$(count 'guest: reboots' "$T/$1.console")
-	echo off | ip netns exec "$2" timeout 5 busybox nc -w 2 "$3" 9 >"$T/off" 2>&1
+	echo off | ip netns exec "$2" timeout 20 busybox nc -w 10 "$3" 9 >"$T/off" 2>&1
 	wait_for 10 console "$1" 'guest: reboots' $((times + 1))
 }
 

@@ -61,7 +61,7 @@ offloaded() { grep -q 'bad udp cksum' "$T/wire"; }
 check "its frames came with the checksum left to the card" wait_for 2 offloaded
 is "none of them was dropped for that" "$(field 'd["dhcp"]["dropped"]["checksum"]' status)" 0
 is "there was no NAK" "$(counter nak)" 0
-check "it is reached as before" page_is "$OUT" "$EIP1" vm-001 "$IP1"
+check "it is reached as before" wait_for 8 page_is "$OUT" "$EIP1" vm-001 "$IP1"
 
 # ---- an end, and another life
 check "the first is deleted, while it runs" ctl vm del vm-001
@@ -71,7 +71,7 @@ check "it is not reached by it" not page_is "$OUT" "$EIP1" vm-001 "$IP1"
 is "it has no lease" "$(leased)" '["vm-002"]'
 check "its public address goes to the other" ctl ip bind vm-002 "$EIP1"
 check "which is reached by it" wait_for 8 page_is "$OUT" "$EIP1" vm-002 "$IP2"
-check "and by the one that it had" page_is "$OUT" "$EIP2" vm-002 "$IP2"
+check "and by the one that it had" wait_for 8 page_is "$OUT" "$EIP2" vm-002 "$IP2"
 check "the public address is taken back" ctl ip unbind "$EIP1"
 check "and nobody is reached by it" not page_is "$OUT" "$EIP1" vm-002 "$IP2"
 is "the other keeps its own" "$(public vm-002)" "[\"$EIP2\"]"

@@ -29,11 +29,15 @@ who_is() { page_is "$1" "$2" vm-001 "$IP1"; }
 reached_by() {
 	local what=$1
 	shift
-	: >"$T/reached"
-	who_is "$OUT" "$EIP1" && echo outside >>"$T/reached" &
-	who_is "$P-vm-002" "$IP1" && echo neighbour >>"$T/reached" &
-	who_is "$LAN" "$IP1" && echo lan >>"$T/reached" &
-	wait
+	for _ in 1 2 3; do
+		: >"$T/reached"
+		who_is "$OUT" "$EIP1" && echo outside >>"$T/reached" &
+		who_is "$P-vm-002" "$IP1" && echo neighbour >>"$T/reached" &
+		who_is "$LAN" "$IP1" && echo lan >>"$T/reached" &
+		wait
+		# a busy machine may be late; nobody comes through too much, not even once
+		(($(wc -l <"$T/reached") < $#)) || break
+	done
 	is "$what" "$(sort "$T/reached" | tr '\n' ' ')" "$*${1:+ }"
 }
 
