@@ -14,6 +14,8 @@
 #
 # A test sources this file, calls stage_up and daemon_start, makes its points with check, is,
 # like and refused, and ends with `done_testing`. Namespaces and files go however it ends.
+#
+# EIPD_USER=NAME: the daemon becomes that user, whatever the test is about.
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
@@ -222,6 +224,10 @@ stage_up() {
 	conf outer.announce 1
 	conf plan.file "$PLAN"
 	conf dhcp.log "$LEASES"
+	if [[ -n ${EIPD_USER-} ]]; then
+		conf daemon.user "$EIPD_USER"
+		chown "$EIPD_USER" "$T"
+	fi
 	plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 }
 
