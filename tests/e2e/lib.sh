@@ -224,10 +224,7 @@ stage_up() {
 	conf outer.announce 1
 	conf plan.file "$PLAN"
 	conf dhcp.log "$LEASES"
-	if [[ -n ${EIPD_USER-} ]]; then
-		conf daemon.user "$EIPD_USER"
-		chown "$EIPD_USER" "$T"
-	fi
+	[[ -z ${EIPD_USER-} ]] || conf daemon.user "$EIPD_USER"
 	plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 }
 
@@ -321,6 +318,8 @@ conf_write() {
 			[[ $key != "$section".* ]] || printf '%s = %s\n' "${key#*.}" "${keys[$key]}"
 		done
 	done >"$CONF"
+	# whatever a test has put there
+	[[ -z ${EIPD_USER-} ]] || chown -R "$EIPD_USER" "$T"
 }
 
 # plan LINE…: the whole plan file
