@@ -35,7 +35,8 @@ endif
 Q := $(if $(V),,@)
 say = $(if $(V),,@echo "  $(1)	$(2)";)
 
-PACKAGES := libpcap libip4tc libnl-3.0 jansson
+# SECCOMP=1: with a filter of system calls
+PACKAGES := libpcap libip4tc libnl-3.0 jansson $(if $(SECCOMP),libseccomp)
 # headers of libraries are not ours to warn about
 CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
 	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
@@ -45,7 +46,8 @@ LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser -pthread
 CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 
 # everything but the two doors: the programs, the tests and the fuzz targets link it
-SOURCES := $(filter-out common/multicall.c,$(wildcard common/*.c dhcpd/*.c natmgr/*.c))
+LEFT_OUT := multicall $(if $(SECCOMP),sandbox_none,sandbox_seccomp)
+SOURCES := $(filter-out $(LEFT_OUT:%=common/%.c),$(wildcard common/*.c dhcpd/*.c natmgr/*.c))
 CORE    := $(SOURCES:%.c=$(O)/%.o)
 # of common/, what the client needs
 CTL     := client memory table
@@ -77,7 +79,7 @@ help:
 	@echo "uninstall uninstall; the configuration stays"
 	@echo "clean     remove $(O)/"
 	@echo "variables: V=1 show commands, WERROR=1 warnings are errors, O=DIR build there,"
-	@echo "           HARDEN=no without the hardening flags"
+	@echo "           HARDEN=no without the hardening flags, SECCOMP=1 with a filter of system calls"
 
 $(O)/eipd: $(O)/eipd.o $(CORE)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -90,7 +92,7 @@ $(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 # other flags than last time make all of it anew
-$(O)/flags: export FLAGS = $(CC) $(CPPFLAGS) $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
+$(O)/flags: export FLAGS = $(CC) $(PACKAGES) $(CPPFLAGS) $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo "$$FLAGS" | cmp -s - $@ || echo "$$FLAGS" >$@

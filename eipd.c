@@ -27,6 +27,7 @@
 #include "common/planner.h"
 #include "common/planstore.h"
 #include "common/privilege.h"
+#include "common/sandbox.h"
 #include "common/statefile.h"
 #include "dhcpd/dhcpd.h"
 #include "dhcpd/link.h"
@@ -538,6 +539,24 @@ static void keep_memory_small(void)
 #endif
 }
 
+/* Threads come later, from the loop, and have what is left. */
+static int give_up_rights(const struct config *config)
+{
+	const char *filter;
+	int err = privilege_drop(handover_callback_is_others(config));
+
+	if (err)
+		return cannot_run("privileges cannot be given up: %s", strerror(-err));
+	err = sandbox_enter(*config->dhcp.callback, &filter);
+	if (err)
+		return cannot_run(
+			"system calls cannot be filtered: %s; build eipd without SECCOMP=1",
+			strerror(-err));
+	if (filter)
+		log_info("seccomp: %s", filter);
+	return 0;
+}
+
 static int start(struct eipd *eipd, const struct options *options)
 {
 	const struct config *config = eipd->config;
@@ -560,9 +579,7 @@ static int start(struct eipd *eipd, const struct options *options)
 		return -1;
 	if (listen_for_commands(eipd) || start_services(eipd))
 		return -1;
-	/* threads come later, from the loop, and have what is left */
-	err = privilege_drop(handover_callback_is_others(config));
-	return err ? cannot_run("privileges cannot be given up: %s", strerror(-err)) : 0;
+	return give_up_rights(config);
 }
 
 static void stop(struct eipd *eipd)

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* link owns libpcap and the socket on port 67. It must not know what is in a frame. */
+/* link owns libpcap and when it is tried again. It must not know what is in a frame. */
 #include "dhcpd/link.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
-#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +12,7 @@
 
 #include "common/memory.h"
 #include "dhcpd/frame.h"
+#include "dhcpd/port.h"
 
 /* A frame and a VLAN tag that the kernel took off and libpcap puts back. */
 #define SNAPLEN (FRAME_MAX + 4)
@@ -26,129 +22,9 @@
 #define BATCH    64
 #define RETRY_MS 1000
 
-/* --- the claim on port 67 ----------------------------------------------------------------- */
-
-/* The inode of the UDP socket on port 67, from /proc/net/udp; 0 if there is none. */
-static uint64_t find_socket_inode(void)
-{
-	FILE *file = fopen("/proc/net/udp", "re");
-	uint64_t inode = 0;
-	char line[512];
-
-	if (!file)
-		return 0;
-	while (!inode && fgets(line, sizeof(line), file)) {
-		unsigned port;
-		uint64_t found;
-
-		if (sscanf(line, " %*u: %*x:%x %*x:%*x %*x %*x:%*x %*x:%*x %*x %*u %*u %" SCNu64,
-			    &port, &found) == 2 &&
-			port == PORT_DHCP_SERVER)
-			inode = found;
-	}
-	fclose(file);
-	return inode;
-}
-
-static bool process_has_socket(const char *pid, const char *socket_link)
-{
-	char *path = xasprintf("/proc/%s/fd", pid);
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-	bool found = false;
-
-	free(path);
-	while (dir && !found && (entry = readdir(dir))) {
-		char target[64];
-		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-
-		if (len > 0) {
-			target[len] = '\0';
-			found = !strcmp(target, socket_link);
-		}
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-static void read_name(const char *pid, char name[static 64])
-{
-	char *path = xasprintf("/proc/%s/comm", pid);
-	FILE *file = fopen(path, "re");
-
-	strcpy(name, "?");
-	if (file) {
-		if (fgets(name, 64, file))
-			name[strcspn(name, "\n")] = '\0';
-		fclose(file);
-	}
-	free(path);
-}
-
-/* " (dnsmasq, pid 123)", or nothing where it cannot be told. */
-static void describe_port_holder(char text[static 128])
-{
-	uint64_t inode = find_socket_inode();
-	char *socket_link;
-	struct dirent *entry;
-	DIR *dir;
-
-	text[0] = '\0';
-	if (!inode)
-		return;
-	socket_link = xasprintf("socket:[%" PRIu64 "]", inode);
-	dir = opendir("/proc");
-	while (dir && !*text && (entry = readdir(dir))) {
-		char name[64];
-
-		if (!isdigit((unsigned char)entry->d_name[0]) ||
-			!process_has_socket(entry->d_name, socket_link))
-			continue;
-		read_name(entry->d_name, name);
-		snprintf(text, 128, " (%s, pid %.20s)", name, entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	free(socket_link);
-}
-
-/*
- * Holding the port keeps the kernel from answering renewing clients with ICMP port unreachable,
- * and other servers off. Nothing is received by it: libpcap sees the frames.
- */
-static int claim_port(const char *interface, char error[static LINK_ERROR_SIZE])
-{
-	struct sock_filter drop_all = { BPF_RET | BPF_K, 0, 0, 0 };
-	struct sock_fprog program = { .len = 1, .filter = &drop_all };
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(PORT_DHCP_SERVER) };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err = 0;
-	char holder[128];
-
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, interface,
-			(socklen_t)strlen(interface) + 1) < 0 ||
-		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		err = -errno;
-	if (!err)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	if (err == -EADDRINUSE) {
-		describe_port_holder(holder);
-		snprintf(error, LINK_ERROR_SIZE,
-			"UDP port 67 of %s is taken by another server%s; stop it", interface,
-			holder);
-	} else {
-		snprintf(error, LINK_ERROR_SIZE, "UDP port 67 of %s cannot be had: %s", interface,
-			strerror(-err));
-	}
-	return err;
-}
-
 int link_check_port(const char *interface, char error[static LINK_ERROR_SIZE])
 {
-	int fd = claim_port(interface, error);
+	int fd = port_claim(interface, error);
 
 	if (fd < 0)
 		return fd;
@@ -277,27 +153,20 @@ static int start(struct link *link)
 	return err;
 }
 
-/*
- * A bridge that was made anew has a new index: the port must be claimed on that one. The socket
- * goes there with its claim, as one of ours could not have the port any more: that wants
- * CAP_NET_BIND_SERVICE, this CAP_NET_RAW.
- */
-static int claim_again(struct link *link)
-{
-	return setsockopt(link->port_fd, SOL_SOCKET, SO_BINDTODEVICE, link->interface,
-		       (socklen_t)strlen(link->interface) + 1) < 0
-		? -errno
-		: 0;
-}
-
 static void try_again(void *ctx)
 {
 	struct link *link = ctx;
+	/* a bridge that was made anew has a new index: the port must be claimed on that one */
+	int err = port_claim_again(link->port_fd, link->interface, link->error);
+	bool taken = err == -EADDRINUSE;
 
-	if (claim_again(link) || start(link))
+	if (!err)
+		err = start(link);
+	if (err)
 		loop_timer_set(link->loop, &link->retry, RETRY_MS, try_again, link);
-	else
-		link->on_state(link->ctx, NULL);
+	if (!err || (taken && !link->port_taken))
+		link->on_state(link->ctx, err ? link->error : NULL);
+	link->port_taken = taken;
 }
 
 int link_open(struct link *link, struct loop *loop, const char *interface,
@@ -312,7 +181,7 @@ int link_open(struct link *link, struct loop *loop, const char *interface,
 		.on_state = on_state,
 		.ctx = ctx,
 		.port_fd = -1 };
-	link->port_fd = claim_port(link->interface, link->error);
+	link->port_fd = port_claim(link->interface, link->error);
 	err = link->port_fd < 0 ? link->port_fd : start(link);
 	if (err)
 		link_close(link);

@@ -2,7 +2,8 @@
 /*
  * link: DHCP frames from and to the bridge through libpcap, and the claim on UDP port 67.
  *
- * If the bridge goes away or down, the link closes and tries again by itself until it is back.
+ * If the bridge goes away or down, the link closes and tries again by itself until it is back, and
+ * nobody else has taken the port of it meanwhile.
  */
 #ifndef EIPD_DHCPD_LINK_H
 #define EIPD_DHCPD_LINK_H
@@ -10,8 +11,9 @@
 #include <pcap/pcap.h>
 
 #include "common/loop.h"
+#include "dhcpd/port.h"
 
-#define LINK_ERROR_SIZE 512
+#define LINK_ERROR_SIZE PORT_ERROR_SIZE
 /* To a server; and from one to a client, so that another server on the bridge is seen. */
 #define LINK_FILTER "ip and (udp dst port 67 or (udp src port 67 and udp dst port 68))"
 
@@ -19,12 +21,13 @@ struct link {
 	struct loop *loop;
 	const char *interface;
 	void (*on_frame)(void *ctx, const uint8_t *data, size_t len);
-	/* The link went down (reason) or came back (NULL). */
+	/* The link went down, or cannot come back yet (reason), or came back (NULL). */
 	void (*on_state)(void *ctx, const char *reason);
 	void *ctx;
 	/* private */
 	pcap_t *pcap;
 	int port_fd;
+	bool port_taken; /* by somebody else, which has been said */
 	struct loop_watch watch;
 	struct loop_timer retry;
 	char error[LINK_ERROR_SIZE];

@@ -56,6 +56,14 @@ static void run_batch(struct keeper *keeper);
 
 /* --- the kernel --------------------------------------------------------------------------- */
 
+static void note_outer(struct keeper *keeper, bool is_missing)
+{
+	if (is_missing && !keeper->outer_missing)
+		log_warning("nat: there is no %s; its addresses are put on it when it comes",
+			keeper->config->outer.interface);
+	keeper->outer_missing = is_missing;
+}
+
 static void log_address_changes(struct keeper *keeper, const struct reconcile_report *report,
 	bool done)
 {
@@ -72,11 +80,8 @@ static void log_address_changes(struct keeper *keeper, const struct reconcile_re
 		log_warning("nat: %s is on %s already without a label of ours; left alone, but it "
 			    "will stay when it is unbound",
 			ip4_format(diff->foreign[i], text), keeper->config->outer.interface);
-	if (report->outer_missing && !keeper->outer_missing)
-		log_warning("nat: there is no %s; its addresses are put on it when it comes",
-			keeper->config->outer.interface);
 	keeper->foreign_warned = diff->foreign_count > 0;
-	keeper->outer_missing = report->outer_missing;
+	note_outer(keeper, report->outer_missing);
 }
 
 static void log_report(struct keeper *keeper, const struct reconcile_report *report, bool repair)
@@ -430,6 +435,7 @@ static void look_at_outer(struct keeper *keeper)
 	(void)netlink_link_get(keeper->reconcile.route, keeper->config->outer.interface, &link);
 	if (link.index)
 		keeper->announce.mac = link.mac;
+	note_outer(keeper, !link.index);
 	running = link.flags & IFF_RUNNING;
 	if (running && !keeper->outer_running)
 		outer_came_up(keeper);

@@ -14,6 +14,8 @@
 #
 # A test sources this file, calls stage_up and daemon_start, makes its points with check, is,
 # like and refused, and ends with `done_testing`. Namespaces and files go however it ends.
+#
+# EIPD_USER=NAME: the daemon becomes that user, whatever the test is about.
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
@@ -226,6 +228,7 @@ stage_up() {
 	conf outer.announce 1
 	conf plan.file "$PLAN"
 	conf dhcp.log "$LEASES"
+	[[ -z ${EIPD_USER-} ]] || conf daemon.user "$EIPD_USER"
 	plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 }
 
@@ -319,6 +322,8 @@ conf_write() {
 			[[ $key != "$section".* ]] || printf '%s = %s\n' "${key#*.}" "${keys[$key]}"
 		done
 	done >"$CONF"
+	# whatever a test has put there
+	[[ -z ${EIPD_USER-} ]] || chown -R "$EIPD_USER" "$T"
 }
 
 # plan LINE…: the whole plan file
