@@ -48,7 +48,7 @@ CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
 SOURCES := $(filter-out common/multicall.c,$(wildcard common/*.c dhcpd/*.c natmgr/*.c))
 CORE    := $(SOURCES:%.c=$(O)/%.o)
 # of common/, what the client needs
-CTL     := client memory table
+CTL     := arguments client memory table
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
