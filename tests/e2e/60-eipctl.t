@@ -194,6 +194,15 @@ print(peer.recv(4096).decode())' "$SOCKET" >"$T/raw" 2>&1
 done
 "$PYTHON" -c '
 import socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.settimeout(3)
+peer.connect(sys.argv[1])
+peer.sendall(b"{\"command\":[\"lease\",\"list\"]}\n{\"command\":[\"lease\",\"list\"]}")
+peer.shutdown(socket.SHUT_WR)
+print(peer.makefile().read().count("true"))' "$SOCKET" >"$T/raw" 2>&1
+is "the last line needs no newline" "$(<"$T/raw")" 2
+"$PYTHON" -c '
+import socket, sys
 idle = [socket.socket(socket.AF_UNIX) for _ in range(40)]
 for one in idle:
     one.settimeout(1)
