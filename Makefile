@@ -50,7 +50,7 @@ LEFT_OUT := multicall $(if $(SECCOMP),sandbox_none,sandbox_seccomp)
 SOURCES := $(filter-out $(LEFT_OUT:%=common/%.c),$(wildcard common/*.c dhcpd/*.c natmgr/*.c))
 CORE    := $(SOURCES:%.c=$(O)/%.o)
 # of common/, what the client needs
-CTL     := client memory table
+CTL     := arguments client memory table
 TESTS   := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 
 FUZZ    := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))

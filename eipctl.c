@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/arguments.h"
 #include "common/client.h"
 #include "common/config.h"
 #include "common/control.h"
@@ -22,6 +23,7 @@
 #define VERSION "unknown"
 #endif
 
+#define SHORT_USAGE    "usage: eipctl [-j] [-s SOCKET] COMMAND ..., of which eipctl help tells"
 #define DEFAULT_SOCKET CONFIG_DEFAULT_RUN_DIR "/" CONTROL_SOCKET_NAME
 
 enum { EXIT_DONE, EXIT_REFUSED, EXIT_USAGE, EXIT_NO_DAEMON };
@@ -372,15 +374,35 @@ static int match(const char *words, int argc, char *const *argv, int *ret_used)
 	return quality;
 }
 
-__attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
+static void print_json(const json_t *value)
+{
+	json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_COMPACT);
+	putchar('\n');
+}
+
+/* "what is wrong; what to do", for programs on standard output, too. Returns the status. */
+__attribute__((format(printf, 3, 4))) static int fail(int status, bool as_json, const char *format,
+	...)
 {
 	va_list args;
+	char *text;
 
-	fputs("eipctl: ", stderr);
 	va_start(args, format);
-	vfprintf(stderr, format, args);
+	text = xvasprintf(format, args);
 	va_end(args);
-	fputc('\n', stderr);
+	if (as_json) {
+		json_t *error = json_object();
+
+		/* what was given may be anything, JSON is UTF-8 */
+		if (json_object_set_new(error, "error", json_string(text)))
+			json_object_set_new(error, "error", json_string("not UTF-8; write it so"));
+		print_json(error);
+		json_decref(error);
+	}
+	fflush(stdout);
+	fprintf(stderr, "eipctl: %s\n", text);
+	free(text);
+	return status;
 }
 
 /* The one command that the words name best; NULL if there is none, or *ret_count more than one. */
@@ -406,14 +428,6 @@ static const struct command *find_command(int argc, char *const *argv, int *ret_
 	return count == 1 ? found : NULL;
 }
 
-static int no_command(int argc, char *const *argv, int count)
-{
-	complain(count ? "%s%s%s: more than one command begins so; eipctl help lists them"
-		       : "%s%s%s: no such command; eipctl help lists them",
-		argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
-	return EXIT_USAGE;
-}
-
 /* `words` begin with those given, each of which may be shortened. */
 static bool begins_with(const char *words, int argc, char *const *argv)
 {
@@ -427,7 +441,20 @@ static bool begins_with(const char *words, int argc, char *const *argv)
 	return true;
 }
 
-static int help(int argc, char *const *argv)
+static int no_command(int argc, char *const *argv, bool as_json)
+{
+	const char *first = argv[0], *second = argc > 1 ? argv[1] : "";
+	bool is_part = false;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		is_part = is_part || begins_with(commands[i].words, argc, argv);
+	return fail(EXIT_USAGE, as_json,
+		is_part ? "%s%s%s: not a whole command; eipctl help %s%s%s lists those that begin so"
+			: "%s%s%s: no such command; eipctl help lists them",
+		first, *second ? " " : "", second, first, *second ? " " : "", second);
+}
+
+static int help(int argc, char *const *argv, bool as_json)
 {
 	int used = 0, count;
 	const struct command *command = find_command(argc, argv, &used, &count);
@@ -445,16 +472,10 @@ static int help(int argc, char *const *argv)
 			count++;
 		}
 	}
-	return count ? EXIT_DONE : no_command(argc, argv, 0);
+	return count ? EXIT_DONE : no_command(argc, argv, as_json);
 }
 
 /* --- answers ------------------------------------------------------------------------------ */
-
-static void print_json(const json_t *value)
-{
-	json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_COMPACT);
-	putchar('\n');
-}
 
 static void print_problems(const json_t *problems)
 {
@@ -463,13 +484,9 @@ static void print_problems(const json_t *problems)
 
 	json_array_foreach(problems, i, problem)
 	{
-		long long line = json_integer_value(json_object_get(problem, "line"));
-
-		if (line)
-			printf("%s:%lld: %s\n", text_of(problem, "file"), line,
-				text_of(problem, "text"));
-		else
-			printf("%s: %s\n", text_of(problem, "file"), text_of(problem, "text"));
+		printf("%s:%lld: %s\n", text_of(problem, "file"),
+			(long long)json_integer_value(json_object_get(problem, "line")),
+			text_of(problem, "text"));
 	}
 }
 
@@ -490,31 +507,23 @@ static int show(const struct command *command, json_t *reply, bool as_json)
 	} else {
 		print_problems(json_object_get(reply, "problems"));
 	}
-	fflush(stdout);
-	complain("%s", text_of(reply, "error"));
-	return EXIT_REFUSED;
-}
-
-static int no_daemon(bool as_json)
-{
-	if (as_json)
-		puts("{\"error\":\"no daemon\"}");
-	return EXIT_NO_DAEMON;
+	return fail(EXIT_REFUSED, false, "%s", text_of(reply, "error"));
 }
 
 static int cannot_connect(const char *socket_path, int err, bool as_json)
 {
 	if (err == -ENAMETOOLONG)
-		complain("%s: too long a path for a socket; [daemon] run-dir can be shorter",
+		return fail(EXIT_NO_DAEMON, as_json,
+			"%s: too long a path for a socket; [daemon] run-dir can be shorter",
 			socket_path);
-	else if (err == -EACCES)
-		complain("%s: not permitted; run it as root or as a member of the group that "
-			 "[control] group names",
+	if (err == -EACCES)
+		return fail(EXIT_NO_DAEMON, as_json,
+			"%s: not permitted; run it as root or as a member of the group that "
+			"[control] group names",
 			socket_path);
-	else
-		complain("no daemon at %s (%s); start eipd, or name its socket with -s",
-			socket_path, strerror(-err));
-	return no_daemon(as_json);
+	return fail(EXIT_NO_DAEMON, as_json,
+		"no daemon at %s (%s); start eipd, or name its socket with -s", socket_path,
+		strerror(-err));
 }
 
 /* Asks, and shows the reply; or replies as they come, as long as they do. */
@@ -538,25 +547,11 @@ static int run(const char *socket_path, const struct command *command, int argc,
 			fflush(stdout);
 		} while (follow && reply && status == EXIT_DONE);
 	}
-	if (status == EXIT_NO_DAEMON) {
-		complain("the daemon at %s gave no answer; see its log", socket_path);
-		(void)no_daemon(as_json);
-	}
+	if (status == EXIT_NO_DAEMON)
+		(void)fail(status, as_json, "the daemon at %s gave no answer; see its log",
+			socket_path);
 	client_close(&client);
 	return status;
-}
-
-/* As many as there may be; and where the last may only be a flag, such as [--source], it is that. */
-static bool arguments_fit(const struct command *command, int argc, char *const *argv)
-{
-	const char *flag = strrchr(command->arguments, '[');
-	size_t len = flag ? strlen(flag) : 0;
-
-	if (argc < command->min_args || argc > command->max_args)
-		return false;
-	if (!flag || strncmp(flag, "[--", 3) || strchr(flag, ' ') || argc < command->max_args)
-		return true;
-	return strlen(argv[argc - 1]) == len - 2 && !strncmp(flag + 1, argv[argc - 1], len - 2);
 }
 
 /* -j is taken wherever it stands. */
@@ -581,10 +576,11 @@ int main(int argc, char **argv)
 	const char *socket_path = DEFAULT_SOCKET;
 	const struct command *command;
 	bool as_json = false;
-	int c, used = 0, count;
+	int c, used = 0, count, status;
 
+	opterr = 0;
 	/* up to the command: what begins with a dash behind it is the command's */
-	while ((c = getopt_long(argc, argv, "+js:Vh", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:js:Vh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			as_json = true;
@@ -598,30 +594,36 @@ int main(int argc, char **argv)
 		case 'h':
 			print_usage(stdout);
 			return EXIT_DONE;
+		case ':':
+			return fail(EXIT_USAGE, as_json, "%s: its value is missing; " SHORT_USAGE,
+				argv[optind - 1]);
 		default:
-			print_usage(stderr);
-			return EXIT_USAGE;
+			return fail(EXIT_USAGE, as_json, "%s: no such option; " SHORT_USAGE,
+				argv[optind - 1]);
 		}
 	}
 	argv += optind;
 	argc = take_json(argc - optind, argv, &as_json);
-	if (argc == 0) {
-		print_usage(stderr);
-		return EXIT_USAGE;
-	}
+	if (argc == 0 && !as_json)
+		print_usage(stdout);
+	if (argc == 0)
+		return fail(EXIT_USAGE, as_json, "no command; " SHORT_USAGE);
 	command = find_command(argc, argv, &used, &count);
 	if (!command)
-		return no_command(argc, argv, count);
+		return no_command(argc, argv, as_json);
 	argc -= used;
 	argv += used;
 	if (argc && (!strcmp(argv[argc - 1], "--help") || !strcmp(argv[argc - 1], "-h"))) {
 		print_command(command);
 		return EXIT_DONE;
 	}
-	if (!arguments_fit(command, argc, argv)) {
-		complain("wrong arguments; usage: eipctl %s %s", command->words,
-			command->arguments);
-		return EXIT_USAGE;
-	}
-	return command->print ? run(socket_path, command, argc, argv, as_json) : help(argc, argv);
+	argv = arguments_arrange(command->arguments, command->min_args, command->max_args, &argc,
+		argv);
+	if (!argv)
+		return fail(EXIT_USAGE, as_json, "wrong arguments; usage: eipctl %s%s%s",
+			command->words, *command->arguments ? " " : "", command->arguments);
+	status = command->print ? run(socket_path, command, argc, argv, as_json)
+				: help(argc, argv, as_json);
+	free(argv);
+	return status;
 }

@@ -739,3 +739,31 @@ bool config_pool_contains(const struct config *config, uint32_t ip)
 	}
 	return false;
 }
+
+static bool list_has(const struct ip4_list *list, uint32_t ip)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->addr[i] == ip)
+			return true;
+	}
+	return false;
+}
+
+static bool options_name(const struct config_options *options, uint32_t ip)
+{
+	bool found = options->next_server == ip || list_has(&options->router, ip) ||
+		list_has(&options->dns, ip) || list_has(&options->ntp, ip);
+
+	for (size_t i = 0; i < options->route_count; i++)
+		found = found || options->routes[i].router == ip;
+	return found;
+}
+
+bool config_names_address(const struct config *config, uint32_t ip)
+{
+	bool found = options_name(&config->dhcp.options, ip);
+
+	for (size_t i = 0; i < config->tag_count; i++)
+		found = found || options_name(&config->tags[i].options, ip);
+	return found;
+}

@@ -155,4 +155,7 @@ unsigned config_line(const struct config *config, const char *section, const cha
 uint64_t config_pool_size(const struct config *config);
 bool config_pool_contains(const struct config *config, uint32_t ip);
 
+/* Clients are told of a router or server there, so it is somebody's. */
+bool config_names_address(const struct config *config, uint32_t ip);
+
 #endif

@@ -293,6 +293,11 @@ static void client_ready(void *ctx, uint32_t events)
 		CONTROL_REQUEST_MAX - client->in_len, 0);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	/* the last line of a text may have no newline; half a request is no JSON */
+	if (n == 0 && client->in_len > 0 && client->in_len < CONTROL_REQUEST_MAX) {
+		client->in[client->in_len] = '\n';
+		n = 1;
+	}
 	if (n <= 0) {
 		client_free(client);
 		return;

@@ -551,10 +551,11 @@ void plan_change_done(struct plan_change *change)
 
 /* --- for a new VM ------------------------------------------------------------------------- */
 
-uint32_t plan_choose_ip(const struct plan *plan, const struct ip4_prefix *inner)
+uint32_t plan_choose_ip(const struct plan *plan, const struct ip4_prefix *inner,
+	bool (*is_taken)(const void *ctx, uint32_t ip), const void *ctx)
 {
 	for (uint32_t ip = ip4_prefix_network(inner) + 1; ip < ip4_prefix_broadcast(inner); ip++) {
-		if (ip != inner->addr && !plan_by_ip(plan, ip))
+		if (ip != inner->addr && !plan_by_ip(plan, ip) && !(is_taken && is_taken(ctx, ip)))
 			return ip;
 	}
 	return 0;

@@ -66,8 +66,12 @@ void plan_compare(const struct plan *before, const struct plan *after,
 void plan_change_done(struct plan_change *change);
 bool vm_equal(const struct vm *a, const struct vm *b);
 
-/* The lowest address of the network that no VM has, nor the host; 0: there is none. */
-uint32_t plan_choose_ip(const struct plan *plan, const struct ip4_prefix *inner);
+/*
+ * The lowest address of the network that no VM has, nor the host, and that is not taken otherwise
+ * (is_taken may be NULL); 0: there is none.
+ */
+uint32_t plan_choose_ip(const struct plan *plan, const struct ip4_prefix *inner,
+	bool (*is_taken)(const void *ctx, uint32_t ip), const void *ctx);
 /* A locally administered MAC (IEEE 802: the second bit of its first octet) that no VM has. */
 struct mac plan_choose_mac(const struct plan *plan, uint64_t random);
 

@@ -70,6 +70,26 @@ static int replace_file(const struct config *config, const struct ip4_prefix *in
 	return 0;
 }
 
+static bool is_named(const void *ctx, uint32_t ip)
+{
+	return config_names_address(ctx, ip);
+}
+
+/* The plan to be edited: one with problems is mended by a person first, who is told where. */
+static int load_good(const struct config *config, const struct ip4_prefix *inner,
+	struct plan **ret_plan, char **ret_text, struct problems *problems, char **ret_error)
+{
+	int err = planstore_load(config, inner, ret_plan, ret_text, problems);
+	char *first;
+
+	if (err) {
+		first = problem_format(&problems->list[0]);
+		*ret_error = xasprintf("%s; mend the plan first, nothing was changed", first);
+		free(first);
+	}
+	return err;
+}
+
 int planstore_add_vm(const struct config *config, const struct ip4_prefix *inner, const char *name,
 	const struct mac *mac, uint32_t ip, struct plan **ret_plan, char **ret_text,
 	struct problems *problems, char **ret_error)
@@ -78,7 +98,7 @@ int planstore_add_vm(const struct config *config, const struct ip4_prefix *inner
 	struct plan *plan;
 	uint64_t random;
 	char *text, *edited;
-	int err = planstore_load(config, inner, &plan, &text, problems);
+	int err = load_good(config, inner, &plan, &text, problems, ret_error);
 
 	if (err)
 		return err;
@@ -86,7 +106,7 @@ int planstore_add_vm(const struct config *config, const struct ip4_prefix *inner
 		random = (uint64_t)time(NULL);
 	vm.mac = mac ? *mac : plan_choose_mac(plan, random);
 	if (!ip)
-		vm.ip = plan_choose_ip(plan, inner);
+		vm.ip = plan_choose_ip(plan, inner, is_named, config);
 	if (!vm.ip)
 		err = -ENOSPC;
 	if (err)
@@ -106,7 +126,7 @@ int planstore_del_vm(const struct config *config, const struct ip4_prefix *inner
 	const struct vm *vm;
 	struct plan *plan;
 	char *text, *edited;
-	int err = planstore_load(config, inner, &plan, &text, problems);
+	int err = load_good(config, inner, &plan, &text, problems, ret_error);
 
 	if (err)
 		return err;

@@ -19,7 +19,8 @@ int planstore_load(const struct config *config, const struct ip4_prefix *inner,
  * Adds a VM to the plan file, or takes one out, keeping the comments and the order of the others;
  * the file is replaced atomically. mac and ip may be NULL and 0: then they are chosen. 0, and the
  * new plan and its text, both the caller's; or -errno and a sentence in *ret_error (the caller
- * frees), or -EINVAL and the problems of the file or of what it would be.
+ * frees), or -EINVAL and the problems of what the file would be; those of the file as it is come with
+ * a sentence.
  */
 int planstore_add_vm(const struct config *config, const struct ip4_prefix *inner, const char *name,
 	const struct mac *mac, uint32_t ip, struct plan **ret_plan, char **ret_text,

@@ -244,25 +244,37 @@ static void read_boot(struct dhcpd *dhcpd)
 	fclose(file);
 }
 
+/* What of it is not understood would be gone with the next writing. */
+static void keep_damaged(struct dhcpd *dhcpd, unsigned bad, const char *text, size_t len)
+{
+	char *aside = xasprintf("%s.damaged", dhcpd->lease_path);
+	int err = statefile_write(aside, text, len);
+
+	log_warning("dhcp: %s is damaged: %u lines are not understood and passed over; %s %s%s",
+		dhcpd->lease_path, bad, err ? "no copy could be kept:" : "it is kept as",
+		err ? strerror(-err) : aside, err ? "" : ", and DHCP needs none of it");
+	free(aside);
+}
+
 static void read_leases(struct dhcpd *dhcpd)
 {
 	struct lease_moment moment = this_moment(dhcpd);
 	char *text;
 	size_t len;
-	int err = statefile_read(dhcpd->lease_path, LEASE_FILE_MAX, &text, &len);
+	int err = statefile_read_damaged(dhcpd->lease_path, LEASE_FILE_MAX, &text, &len);
 	unsigned bad;
 
-	if (err) {
+	if (err < 0) {
 		if (err != -ENOENT)
 			log_warning("dhcp: %s cannot be read: %s; starting without known leases",
 				dhcpd->lease_path, strerror(-err));
 		return;
 	}
 	bad = lease_read(dhcpd->leases, text, &moment);
+	/* 1: there are NULs in it */
+	if (bad || err)
+		keep_damaged(dhcpd, bad, text, len);
 	free(text);
-	if (bad)
-		log_warning("dhcp: %s: %u lines were not understood and are passed over",
-			dhcpd->lease_path, bad);
 	after_change(dhcpd);
 }
 

@@ -63,6 +63,8 @@ damaged() {
 	: >"$LOG"
 	check "$1: it starts" daemon_start
 	like "$1: the log says so" "$(<"$LOG")" "$STATE/leases"
+	check "$1: what was there is kept" test -s "$STATE/leases.damaged"
+	rm -f "$STATE/leases.damaged"
 	check "$1: DHCP answers" vm_lease vm-001
 	check "$1: vm-001 has a lease" leased vm-001
 	like "$1: the good line counts" "$(count "dhcp: old $MAC1 $IP1 vm-001" "$LOG")" "^${2-1}\$"

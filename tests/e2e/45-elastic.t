@@ -377,12 +377,19 @@ printf '%s' '# no newline here' >>"$PLAN"
 cp "$PLAN" "$T/plan.before"
 chown 0:12 "$PLAN"
 chmod 640 "$PLAN"
+conf dhcp.dns 192.168.6.1,9.9.9.9
+conf dhcp.ntp 192.168.6.2
+conf dhcp.static-routes '10.0.0.0/8 192.168.6.3'
 daemon_up
+conf dhcp.dns
+conf dhcp.ntp
+conf dhcp.static-routes
 ctl -j vm add new >"$T/added" 2>&1
 is "vm add" $? 0
 mac=$(json 'd["mac"]' <"$T/added") ip=$(json 'd["ip"]' <"$T/added")
 like "vm add: the MAC is locally administered, and not a group" "$mac" '^[0-9a-f][26ae](:[0-9a-f]{2}){5}$'
 like "vm add: the IP is of the bridge's network, and nobody's" "$ip" '^192\.168\.6\.([1-9]|1[0-9]|2[013-9]|[3-9][0-9]|1[0-9][0-9]|2[0-35][0-9]|24[0-25-9])$'
+is "vm add: nor that of a server or router that the machines are told of" "$ip" 192.168.6.4
 # Each old line is where it was; one is new.
 only_added() {
 	"$PYTHON" - "$T/plan.before" "$PLAN" "$@" <<'PY'
@@ -437,6 +444,7 @@ cp "$PLAN" "$T/plan.bad"
 ctl vm add other >"$T/stdout" 2>"$T/stderr"
 is "vm add: a plan file that somebody has spoiled is refused" $? 1
 like "vm add: and where it is wrong is told" "$(cat "$T/stdout" "$T/stderr")" "$PLAN:[0-9]+: "
+like "vm add: in the error, too" "$(<"$T/stderr")" "^eipctl: $PLAN:[0-9]+: .*; mend the plan first"
 check "vm del: likewise" not ctl vm del new
 check "it is left alone" cmp "$T/plan.bad" "$PLAN"
 is "so are the machines" "$(field '[(v["name"], v["mac"], v["ip"], v["public"]) for v in d]' vm list)" "$list"

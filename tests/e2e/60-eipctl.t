@@ -122,7 +122,9 @@ ctl ip bind vm-001 "$EIP1" >/dev/null
 usage() {
 	ctl "$@" >"$T/stdout" 2>"$T/stderr"
 	is "usage: eipctl $*: exits 2" $? 2
-	check "usage: eipctl $*: tells on standard error" test -s "$T/stderr"
+	like "usage: eipctl $*: says so in one line" "$(<"$T/stderr")" $'^eipctl: [^;\n]+; [^\n]+[^ \n]$'
+	ctl -j "$@" >"$T/stdout" 2>/dev/null
+	is "usage: eipctl -j $*: and as JSON" "$(json '"eipctl: " + d["error"]' <"$T/stdout")" "$(<"$T/stderr")"
 }
 usage
 usage nonsense
@@ -138,9 +140,17 @@ usage ip bind
 usage ip move "$EIP1"
 usage ip bind vm-001 "$EIP1" surplus
 usage status surplus
+usage vm add vm-003 --mac
+usage vm add vm-003 --address 192.168.6.9
+usage vm isolate vm-001 192.168.6.9
 usage --no-such-option
+usage -x
 "$EIPCTL" -s >"$T/stdout" 2>"$T/stderr"
 is "usage: eipctl -s without its argument: exits 2" $? 2
+like "usage: eipctl -s without its argument: says so in one line" "$(<"$T/stderr")" $'^eipctl: -s: [^;\n]+; [^\n]+$'
+ctl vm >"$T/stdout" 2>"$T/stderr"
+like "the first word alone: the next are told where" "$(<"$T/stderr")" 'not a whole command; eipctl help vm '
+like "options may stand before the name" "$(ctl vm show --xml vm-001)" '<interface '
 ctl -h >"$T/stdout" 2>"$T/stderr"
 is "eipctl -h exits 0" $? 0
 for command in status reload vm ip lease; do
@@ -152,6 +162,8 @@ refused "vm show of a machine that is not there" 1 'vm-999' vm show vm-999
 refused "vm show --xml of a machine that is not there" 1 'vm-999' vm show vm-999 --xml
 is "-j: as {\"error\": …}" "$(ctl -j vm show vm-999 2>/dev/null | json '"vm-999" in d["error"]')" true
 refused "a socket that is not there" 3 "$T/nowhere" -s "$T/nowhere" status
+is "-j: the same as JSON" "$(ctl -j -s "$T/nowhere" status 2>"$T/stderr" | json '"eipctl: " + d["error"]')" \
+	"$(<"$T/stderr")"
 
 # ---- the socket itself
 "$PYTHON" - "$SOCKET" >"$T/raw" 2>&1 <<'END'
@@ -180,6 +192,15 @@ peer.sendall(sys.stdin.buffer.read())
 print(peer.recv(4096).decode())' "$SOCKET" >"$T/raw" 2>&1
 	like "the socket refuses $text" "$(cat "$T/raw")" '"ok": ?false'
 done
+"$PYTHON" -c '
+import socket, sys
+peer = socket.socket(socket.AF_UNIX)
+peer.settimeout(3)
+peer.connect(sys.argv[1])
+peer.sendall(b"{\"command\":[\"lease\",\"list\"]}\n{\"command\":[\"lease\",\"list\"]}")
+peer.shutdown(socket.SHUT_WR)
+print(peer.makefile().read().count("true"))' "$SOCKET" >"$T/raw" 2>&1
+is "the last line needs no newline" "$(<"$T/raw")" 2
 "$PYTHON" -c '
 import socket, sys
 idle = [socket.socket(socket.AF_UNIX) for _ in range(40)]

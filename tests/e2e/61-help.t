@@ -22,8 +22,8 @@ is "help exits 0 and needs no daemon" "$status $complaint" "0 "
 list=$said
 is "help is ASCII, in 80 columns" "$(too_wide "$list")" ""
 run
-is "no command: the same on standard error" "$status $said" "2 "
-is "and in the same words" "$complaint" "$list"
+is "no command: the same, as a usage error" "$status $said" "2 $list"
+like "which is one line" "$complaint" $'^eipctl: no command; [^\n]+$'
 for option in -h --help he; do
 	run "$option"
 	is "eipctl $option is the same" "$status $said" "0 $list"

@@ -19,7 +19,7 @@ static void check_edits(const struct plan *plan, const char *text, const struct 
 {
 	struct vm vm = { .name = "fuzz-added",
 		.mac = plan_choose_mac(plan, 1),
-		.ip = plan_choose_ip(plan, inner) };
+		.ip = plan_choose_ip(plan, inner, NULL, NULL) };
 	struct problems problems = { 0 };
 	struct plan *edited;
 	char *longer, *shorter;
