@@ -59,7 +59,7 @@ BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 T       ?= 60
 
 .PHONY: FORCE all check demo bench bench-tools torture install uninstall clean help \
-	build-tests unit fuzz $(FUZZ:%=fuzz-%) static dist-static image
+	build-tests unit asan fuzz fuzz-build afl $(FUZZ:%=fuzz-%) static dist-static image
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -71,6 +71,7 @@ help:
 	@echo "image     make the appliance: $(IMAGE)/vmlinuz and $(IMAGE)/initramfs"
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
+	@echo "asan      build programs and unit tests with sanitizers, in $(O)/asan"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
 	@echo "torture   kill it at every system call that changes something (as root; ten minutes)"
 	@echo "bench     measure it beside other servers (as root; QUICK=1: in two minutes)"
@@ -150,19 +151,40 @@ unit: build-tests
 	$(Q)failed=0; for t in $(TESTS); do $$t || failed=1; done; exit $$failed
 
 # libFuzzer needs all of it instrumented: a build of its own
-FUZZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_CC    ?= clang
+FUZZ_FLAGS ?= -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_MAKE   = $(MAKE) --no-print-directory O=$(O)/fuzz CC="$(FUZZ_CC)" CFLAGS="$(FUZZ_FLAGS)"
+# dumps of links are long
+MAX_LEN_kernel := 20000
+
+fuzz-build:
+	$(Q)$(FUZZ_MAKE) $(FUZZ:%=$(O)/fuzz/tests/fuzz/fuzz_%)
+
 fuzz: $(FUZZ:%=fuzz-%)
 
 $(FUZZ:%=fuzz-%): fuzz-%:
-	$(Q)$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang CFLAGS="$(FUZZ_FLAGS)" \
-		$(O)/fuzz/tests/fuzz/fuzz_$*
+	$(Q)$(FUZZ_MAKE) $(O)/fuzz/tests/fuzz/fuzz_$*
 	$(Q)mkdir -p $(O)/fuzz/corpus/$*
-	$(Q)$(O)/fuzz/tests/fuzz/fuzz_$* -max_total_time=$(T) -timeout=10 -max_len=4096 \
-		-verbosity=0 -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$*- \
-		$(O)/fuzz/corpus/$* tests/fuzz/seeds/$*
+	$(Q)$(O)/fuzz/tests/fuzz/fuzz_$* -max_total_time=$(T) -timeout=10 \
+		-max_len=$(or $(MAX_LEN_$*),4096) -verbosity=0 -print_final_stats=1 \
+		-artifact_prefix=$(O)/fuzz/$*- $(O)/fuzz/corpus/$* tests/fuzz/seeds/$*
+
+# AFL++ brings a driver for what libFuzzer calls: make afl, then
+#   afl-fuzz -i tests/fuzz/seeds/plan -o build/afl/out build/afl/tests/fuzz/fuzz_plan
+afl:
+	$(Q)AFL_USE_ASAN=1 AFL_USE_UBSAN=1 $(MAKE) --no-print-directory O=$(O)/afl \
+		HARDEN=no CC=afl-clang-fast CFLAGS="-O1 -g" $(FUZZ:%=$(O)/afl/tests/fuzz/fuzz_%)
 
 $(O)/tests/fuzz/%: $(O)/tests/fuzz/%.o $(CORE)
 	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
+# Programs and unit tests with sanitizers that end the process at the first finding. By gcc, whose
+# runtime names the lines by itself; it is linked in, so that any root directory will do.
+SANITIZE := -fsanitize=address,undefined
+asan:
+	$(Q)$(MAKE) --no-print-directory O=$(O)/asan CC=gcc \
+		CFLAGS="-O1 -g -fno-omit-frame-pointer $(SANITIZE) -fno-sanitize-recover=all" \
+		LDFLAGS="-static-libasan -static-libubsan" all build-tests
 
 check: all
 	$(Q)scripts/check --no-install
@@ -194,5 +216,8 @@ INSTALL_OPTIONS = --prefix $(PREFIX) --sysconfdir $(SYSCONFDIR) $(if $(DESTDIR),
 # but for what was downloaded: the kernel of image and guests, the sources of static libraries
 clean:
 	rm -rf $(filter-out $(O)/downloads,$(wildcard $(O)/*))
+
+# kept, so that many can be built at once
+.SECONDARY: $(FUZZ:%=$(O)/tests/fuzz/fuzz_%.o)
 
 -include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(BENCH:=.d) $(STATIC_OBJECTS:.o=.d)

@@ -301,9 +301,9 @@ static int set_link(struct nl_sock *route, unsigned index, unsigned flags, unsig
 static void put_label(struct nl_msg *msg, struct nlattr *attr, const struct config *config)
 {
 	size_t len = strlen(config->inner.uplink);
-	const char *label = nla_get_string(attr);
-	char *moved;
+	char label[IFNAMSIZ], *moved;
 
+	nla_strlcpy(label, attr, sizeof(label));
 	if (strncmp(label, config->inner.uplink, len) || label[len] != ':')
 		return;
 	moved = xasprintf("%s%s", config->inner.bridge, label + len);

@@ -85,12 +85,18 @@ static int take_end(struct nl_msg *msg, void *arg)
 	return NL_STOP;
 }
 
+int netlink_error(const struct nlmsgerr *error)
+{
+	/* as large as errors of Linux get */
+	return error->error <= 0 && error->error >= -4095 ? error->error : -EPROTO;
+}
+
 static int take_error(struct sockaddr_nl *peer, struct nlmsgerr *error, void *arg)
 {
 	struct answer *answer = arg;
 
 	(void)peer;
-	answer->err = error->error;
+	answer->err = netlink_error(error);
 	answer->done = true;
 	return NL_STOP;
 }
@@ -190,7 +196,7 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
 		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
 		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL)) {
-		if (port[IFLA_BRPORT_MODE])
+		if (port[IFLA_BRPORT_MODE] && nla_len(port[IFLA_BRPORT_MODE]) >= 1)
 			link->hairpin = nla_get_u8(port[IFLA_BRPORT_MODE]);
 		if (port[IFLA_BRPORT_GROUP_FWD_MASK] &&
 			nla_len(port[IFLA_BRPORT_GROUP_FWD_MASK]) >= 2)

@@ -48,6 +48,8 @@ void netlink_close(struct nl_sock *sock);
  */
 int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx);
+/* What an answer says: 0, -errno, or -EPROTO where it is neither. */
+int netlink_error(const struct nlmsgerr *error);
 
 /* The rest wants a socket of NETLINK_ROUTE. -ENODEV: there is no such link. */
 int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link *ret_link);

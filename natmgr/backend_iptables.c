@@ -454,6 +454,21 @@ static int probe_dnat_revision(void)
 
 static const char *const builtins[] = { "PREROUTING", "INPUT", "OUTPUT", "POSTROUTING" };
 
+/*
+ * EIPD-PREROUTING is for PREROUTING. A jump to it from OUTPUT is somebody else's rule, and must not
+ * pass for the one that belongs there.
+ */
+static bool is_for_another(const char *chain, const char *builtin)
+{
+	const char *own = chain + strlen(CHAIN_PREFIX);
+
+	for (size_t b = 0; b < sizeof(builtins) / sizeof(*builtins); b++) {
+		if (!strcmp(own, builtins[b]))
+			return strcmp(own, builtin) != 0;
+	}
+	return false;
+}
+
 /* The jumps to our chains, counted with the chains; a jump may be left of a chain that is not. */
 static void read_jumps(struct iptables *iptables, struct ruleset *have)
 {
@@ -465,7 +480,8 @@ static void read_jumps(struct iptables *iptables, struct ruleset *have)
 			struct chain *chain;
 
 			if (strncmp(target, CHAIN_PREFIX, strlen(CHAIN_PREFIX)) ||
-				!is_jump_to(entry, target, target))
+				!is_jump_to(entry, target, target) ||
+				is_for_another(target, builtins[b]))
 				continue;
 			chain = ruleset_find_chain(have, target);
 			/* a chain that is reached from two places is not ours to explain */

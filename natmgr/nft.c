@@ -265,7 +265,7 @@ static int read_answers(int fd, uint32_t last)
 				header->nlmsg_len < NLMSG_LENGTH(sizeof(*error)))
 				continue;
 			if (!err)
-				err = error->error;
+				err = netlink_error(error);
 			answered = answered || header->nlmsg_seq == last;
 		}
 	}

@@ -5,6 +5,8 @@
 #   outer host              hypervisor                          virtual machines
 #   eth0 20.251.48.1 ────── eth0 20.251.48.10                ┌── vm-001 192.168.6.243
 #                                br0 192.168.6.22/24 ────────┴── vm-002 192.168.6.244
+#
+# Long: it is begun first.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -122,6 +124,13 @@ mends "our address with another prefix" relabel
 mends "packet forwarding switched off" hv sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
 is "packet forwarding is on again" "$(hv cat /proc/sys/net/ipv4/ip_forward)" 1
 mends "a chain of ours that was left over" ipt -N EIPD-OLD
+# a chain of ours that others lead to as well is still to be reached from where it belongs
+ipt -A OUTPUT -j EIPD-PREROUTING && ipt -D PREROUTING -j EIPD-PREROUTING
+check "our jump deleted, and another's there: it is mended" \
+	wait_for 4 ipt -C PREROUTING -j EIPD-PREROUTING
+at_rest "our jump deleted, and another's there"
+check "and the other's rule is as it was" ipt -D OUTPUT -j EIPD-PREROUTING
+check "and then all is as it should be" wait_for 4 is_right
 untouched=no # now all rules go
 delete_chain() { ipt -D POSTROUTING -j EIPD-POSTROUTING && ipt -F EIPD-POSTROUTING && ipt -X EIPD-POSTROUTING; }
 mends "our chain deleted" delete_chain

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Frame in, frame out, with a plan loaded: whatever comes, nothing is read or written out of
- * bounds, and what is answered can be taken apart again and fits.
+ * bounds, and what is answered fits and is decoded to what was encoded.
  *
  * The first octets of the input choose the VM that speaks and the form of the server; without
  * that, nearly all inputs would end at a MAC that nobody has.
@@ -11,6 +11,8 @@
 
 #include "dhcpd/exchange.h"
 #include "tests/fuzz/fuzz.h"
+
+#define SELF 0xc0a80616u
 
 static const char plan_text[] = "02:00:00:00:00:01,one,192.168.6.1\n"
 				"02:00:00:00:00:02,two,192.168.6.2,infinite,set:web\n"
@@ -27,6 +29,31 @@ static const char config_text[] =
 	"[tag uefi]\nclient-arch = 7\nboot-file = grub.efi\n"
 	"[tag name]\nclient-name = one\ncircuit-id = text:port7\n";
 
+/* What was encoded is decoded to the same, all options whole. */
+static void check_round_trip(const struct dhcp_exchange *exchange, const struct frame *frame)
+{
+	static struct dhcp_message message;
+	uint8_t *copy = xmemdup(frame->payload, frame->payload_len);
+	enum dhcp_type reply = exchange->verdict.reply;
+	const struct dhcp_option *type = &message.option[OPT_MESSAGE_TYPE];
+	enum dhcp_drop drop;
+	uint32_t server;
+
+	/* our decoder takes no replies: all is good up to what makes it one */
+	copy[0] = BOOTREQUEST;
+	drop = dhcp_message_decode(copy, frame->payload_len, &message);
+	if (drop != (reply == DHCP_BOOTP ? DROP_NONE : DROP_TYPE))
+		fuzz_found("a reply that cannot be decoded");
+	if (message.xid != exchange->message.xid || message.giaddr != exchange->message.giaddr ||
+		!mac_equal(&message.chaddr, &exchange->message.chaddr))
+		fuzz_found("a reply to somebody else");
+	if (reply != DHCP_BOOTP &&
+		(type->len != 1 || type->data[0] != reply ||
+			!dhcp_option_u32(&message, OPT_SERVER_ID, &server) || server != SELF))
+		fuzz_found("a reply without its type or its server");
+	free(copy);
+}
+
 static void check_reply(const struct dhcp_exchange *exchange)
 {
 	struct frame frame;
@@ -34,7 +61,8 @@ static void check_reply(const struct dhcp_exchange *exchange)
 	if (exchange->reply_len > FRAME_MAX ||
 		frame_decode(exchange->reply, exchange->reply_len, &frame) != DROP_NONE ||
 		frame.payload_len < DHCP_MESSAGE_MIN)
-		abort();
+		fuzz_found("a reply that does not fit or cannot be decoded");
+	check_round_trip(exchange, &frame);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -44,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t frame[2048];
 
 	if (!server.plan) {
-		static const struct ip4_prefix self = { 0xc0a80616, 24 };
+		static const struct ip4_prefix self = { SELF, 24 };
 
 		server = (struct dhcp_server){ .policy = { .self = self },
 			.mac = { { 2, 0, 0, 0, 0, 0x22 } },
