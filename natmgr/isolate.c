@@ -35,7 +35,11 @@ struct isolate {
 	char *state_path;
 	struct nl_sock *route;
 	struct netlink_fdb_monitor fdb;
-	unsigned uplink; /* index of the link; 0: it is not there */
+	unsigned uplink;    /* index of the link; 0: it is not there */
+	bool knows_bridges; /* as struct guard_settings; else: */
+	unsigned *others;   /* indexes of ports of other bridges */
+	size_t other_count;
+	struct mac bridge_mac;
 	struct nft *nft; /* NULL: this kernel has no nfnetlink */
 	struct loop_timer resync, settle, look_again;
 	struct isolate_commands *commands;
@@ -119,13 +123,17 @@ static void release_ports(struct isolate *isolate, const struct isolated *isolat
 
 static int sync_kernel(struct isolate *isolate)
 {
-	struct guard_settings settings = { .host = isolate->inner.addr,
-		.has_uplink = *isolate->config->inner.uplink,
-		.uplink = isolate->uplink,
+	struct guard_settings settings = { .inner = isolate->inner,
+		.bridge = isolate->config->inner.bridge,
+		.uplink = isolate->config->inner.uplink,
 		.anti_spoof = isolate->anti_spoof,
+		.plan = isolate->seating.plan,
+		.knows_bridges = isolate->knows_bridges,
 		.ports = isolate->seating.ports,
 		.port_count = isolate->seating.port_count,
-		.plan = isolate->seating.plan };
+		.others = isolate->others,
+		.other_count = isolate->other_count,
+		.bridge_mac = isolate->bridge_mac };
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
 	struct nft_table want;
 	struct seat *seats = NULL;
@@ -179,9 +187,11 @@ static void on_transaction(void *ctx)
 
 struct port_list {
 	const char *uplink;
-	unsigned uplink_index;
+	unsigned bridge_index, uplink_index;
 	struct port *ports;
 	size_t count, cap;
+	unsigned *others;
+	size_t other_count;
 };
 
 static void add_port(struct port_list *list, const struct port *port)
@@ -199,6 +209,11 @@ static void take_port(void *ctx, const struct netlink_link *link)
 	struct port_list *list = ctx;
 	struct port port = { .index = link->index, .group_fwd_mask = link->group_fwd_mask };
 
+	if (link->master != list->bridge_index) {
+		list->others = xrealloc(list->others, list->other_count + 1, sizeof(*list->others));
+		list->others[list->other_count++] = link->index;
+		return;
+	}
 	if (!strcmp(link->name, list->uplink)) {
 		list->uplink_index = link->index;
 		return;
@@ -289,6 +304,23 @@ static bool forget_ports(struct isolate *isolate)
 	return changed;
 }
 
+/* True: they are not as before. Takes the list over. */
+static bool take_ports(struct isolate *isolate, struct port_list *list)
+{
+	bool changed = list->other_count != isolate->other_count ||
+		(list->other_count &&
+			memcmp(list->others, isolate->others,
+				list->other_count * sizeof(*list->others)) != 0);
+
+	free(isolate->others);
+	isolate->others = list->others;
+	isolate->other_count = list->other_count;
+	isolate->uplink = list->uplink_index;
+	if (list->count)
+		qsort(list->ports, list->count, sizeof(*list->ports), compare_ports);
+	return seating_set_ports(&isolate->seating, list->ports, list->count) || changed;
+}
+
 /* Which ports there are. True: an isolated VM has another port than before. */
 static bool look_at_ports(struct isolate *isolate)
 {
@@ -297,22 +329,21 @@ static bool look_at_ports(struct isolate *isolate)
 	bool changed;
 	int err = netlink_link_get(isolate->route, isolate->config->inner.bridge, &bridge);
 
+	list.bridge_index = bridge.index;
 	if (!err)
-		err = netlink_port_list(isolate->route, bridge.index, take_port, &list);
+		err = netlink_port_list(isolate->route, isolate->knows_bridges ? bridge.index : 0,
+			take_port, &list);
 	if (err && err != -ENODEV) {
 		/* the list changed while it was told, or there was no room to tell it: that a port
 		 * is not in it does not mean that it is gone */
 		free(list.ports);
+		free(list.others);
 		look_soon(isolate);
 		return false;
 	}
 	isolate->fdb.bridge_index = bridge.index;
-	if (isolate->uplink != list.uplink_index)
-		sync_soon(isolate, 0);
-	isolate->uplink = list.uplink_index;
-	if (list.count)
-		qsort(list.ports, list.count, sizeof(*list.ports), compare_ports);
-	if (seating_set_ports(&isolate->seating, list.ports, list.count) && isolate->anti_spoof)
+	isolate->bridge_mac = bridge.mac;
+	if (take_ports(isolate, &list) && (isolate->anti_spoof || isolate->isolation.count))
 		sync_soon(isolate, 0);
 	changed = forget_ports(isolate);
 	guard_ports(isolate);
@@ -596,9 +627,33 @@ const struct isolation *isolate_list(const struct isolate *isolate)
 
 /* --- life --------------------------------------------------------------------------------- */
 
+/* Whether the kernel takes all that a table may have. */
+static int check_rules(struct nft *nft, bool knows_bridges, char error[static NFT_ERROR_SIZE])
+{
+	const struct isolation nobody = { 0 };
+	struct guard_settings settings = { .bridge = "br0",
+		.uplink = "eth1",
+		.anti_spoof = true,
+		.knows_bridges = knows_bridges };
+	struct problems problems = { 0 };
+	struct plan *plan = NULL;
+	struct nft_table want;
+	int err = plan_parse("", 0, "", NULL, &plan, &problems);
+
+	if (!err) {
+		settings.plan = plan;
+		guard_build(&nobody, &settings, &want);
+		err = nft_check(nft, &want, error);
+	}
+	plan_free(plan);
+	problems_done(&problems);
+	return err;
+}
+
 static int open_kernel(struct isolate *isolate, char **ret_error)
 {
 	int err = netlink_open(NETLINK_ROUTE, &isolate->route);
+	char error[NFT_ERROR_SIZE];
 
 	isolate->fdb.learned = on_learned;
 	isolate->fdb.missed = on_missed;
@@ -609,6 +664,7 @@ static int open_kernel(struct isolate *isolate, char **ret_error)
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else if (nft_new(isolate->loop, GUARD_TABLE, on_transaction, isolate, &isolate->nft))
 		isolate->nft = NULL;
+	isolate->knows_bridges = isolate->nft && !check_rules(isolate->nft, true, error);
 	return err;
 }
 
@@ -668,6 +724,7 @@ void isolate_free(struct isolate *isolate)
 	seating_done(&isolate->seating);
 	isolation_done(&isolate->isolation);
 	drop_count_done(&isolate->drops);
+	free(isolate->others);
 	free(isolate->state_path);
 	free(isolate);
 }
@@ -689,23 +746,13 @@ void isolate_check_state(const struct config *config, struct problems *problems)
 int isolate_check_kernel(char **ret_error)
 {
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
-	const struct isolation nobody = { 0 };
-	struct guard_settings settings = { .anti_spoof = true };
-	struct nft_table want;
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
 	struct nft *nft = NULL;
 	int err = nft_new(NULL, GUARD_TABLE, NULL, NULL, &nft);
 
-	if (!err && !plan_parse("", 0, "", NULL, &plan, &problems)) {
-		settings.plan = plan;
-		guard_build(&nobody, &settings, &want);
-		err = nft_check(nft, &want, error);
-	}
+	if (!err && check_rules(nft, true, error))
+		err = check_rules(nft, false, error);
 	if (err)
 		*ret_error = xstrdup(error);
-	plan_free(plan);
-	problems_done(&problems);
 	nft_free(nft);
 	return err;
 }
