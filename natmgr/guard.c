@@ -152,25 +152,7 @@ static struct nft_set *find_set(struct nft_table *table, const char *name)
 	return &table->sets[i];
 }
 
-static struct nft_chain *find_chain(struct nft_table *table, const char *name)
-{
-	size_t i = 0;
-
-	while (strcmp(table->chains[i].name, name) != 0)
-		i++;
-	return &table->chains[i];
-}
-
 /* --- an isolated VM ----------------------------------------------------------------------- */
-
-static bool is_allowed(const struct isolated *isolated, uint32_t ip)
-{
-	for (size_t i = 0; i < isolated->allow_count; i++) {
-		if (ip != isolated->ip && ip4_prefix_contains(&isolated->allow[i], ip))
-			return true;
-	}
-	return false;
-}
 
 static struct nft_rule rule_from(const struct isolated *isolated)
 {
@@ -240,33 +222,18 @@ static void build_from(struct nft_table *table, const char *name, const struct i
 }
 
 /* Allowed hosts that are VMs of the plan: with their own MAC, wherever they are. */
-static void allow_peers(struct nft_table *table, const char *chain, const struct isolated *isolated,
-	const struct plan *plan)
+static void allow_peers(struct nft_chain *chain, const struct ip4_prefix *whom)
 {
-	char macs[NFT_NAME_SIZE], ips[NFT_NAME_SIZE];
-	struct nft_rule ip = { .key = { NFT_FIELD_ETHER_DESTINATION, NFT_FIELD_IP_DESTINATION } };
-	struct nft_rule arp = { .key = { NFT_FIELD_ARP_TARGET_IP } };
+	struct nft_rule ip = { .key = { NFT_FIELD_ETHER_DESTINATION, NFT_FIELD_IP_DESTINATION },
+		.set = "peers" };
+	struct nft_rule arp = { .key = { NFT_FIELD_ARP_TARGET_IP }, .set = "peer-ips" };
 
-	snprintf(macs, sizeof(macs), "peers-%s", isolated->vm);
-	snprintf(ips, sizeof(ips), "peer-ips-%s", isolated->vm);
-	nft_add_set(table, macs, NFT_KIND_SET, NFT_FIELD_ETHER_DESTINATION,
-		NFT_FIELD_IP_DESTINATION);
-	nft_add_set(table, ips, NFT_KIND_SET, NFT_FIELD_IP_DESTINATION, NFT_FIELD_NONE);
-	for (size_t i = 0; i < plan_count(plan); i++) {
-		const struct vm *vm = plan_vm(plan, i);
-		uint32_t octets = htonl(vm->ip);
-
-		if (!is_allowed(isolated, vm->ip))
-			continue;
-		nft_add_element(table, find_set(table, macs), vm->mac.byte, &octets, NULL);
-		nft_add_element(table, find_set(table, ips), &octets, NULL, NULL);
-	}
 	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
-	snprintf(ip.set, sizeof(ip.set), "%s", macs);
-	add(find_chain(table, chain), ip, NFT_ACTION_ACCEPT, NULL);
+	match_prefix(&ip, NFT_FIELD_IP_DESTINATION, whom);
+	add(chain, ip, NFT_ACTION_ACCEPT, NULL);
 	match_arp(&arp);
-	snprintf(arp.set, sizeof(arp.set), "%s", ips);
-	add(find_chain(table, chain), arp, NFT_ACTION_ACCEPT, NULL);
+	match_prefix(&arp, NFT_FIELD_ARP_TARGET_IP, whom);
+	add(chain, arp, NFT_ACTION_ACCEPT, NULL);
 }
 
 /* Allowed hosts that are not: behind the uplink, or wherever they are if none is known. */
@@ -286,16 +253,32 @@ static void allow_others(struct nft_chain *chain, const struct ip4_prefix *whom,
 	add(chain, arp, NFT_ACTION_ACCEPT, NULL);
 }
 
+/* What it sends to itself is nobody's business, wherever the bridge thinks that it is. */
+static void drop_own(struct nft_chain *chain, const struct isolated *isolated)
+{
+	struct nft_rule ip = { 0 }, arp = { 0 };
+
+	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
+	match_ip(&ip, NFT_FIELD_IP_DESTINATION, isolated->ip);
+	add(chain, ip, NFT_ACTION_DROP, NULL);
+	match_arp(&arp);
+	match_ip(&arp, NFT_FIELD_ARP_TARGET_IP, isolated->ip);
+	add(chain, arp, NFT_ACTION_DROP, NULL);
+}
+
 /* Who is forwarded has passed from-VM; what was for the host only ends here, and is no crime. */
 static void build_across(struct nft_table *table, const char *name, const struct isolated *isolated,
 	const struct guard_settings *settings)
 {
-	nft_add_chain(table, name);
+	struct nft_chain *chain = nft_add_chain(table, name);
+
 	if (isolated->ip && isolated->allow_count)
-		allow_peers(table, name, isolated, settings->plan);
-	for (size_t i = 0; isolated->ip && i < isolated->allow_count; i++)
-		allow_others(find_chain(table, name), &isolated->allow[i], settings);
-	add(find_chain(table, name), (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
+		drop_own(chain, isolated);
+	for (size_t i = 0; isolated->ip && i < isolated->allow_count; i++) {
+		allow_peers(chain, &isolated->allow[i]);
+		allow_others(chain, &isolated->allow[i], settings);
+	}
+	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
 }
 
 static void allow_arp_to(struct nft_chain *chain, const struct isolated *isolated,
@@ -371,6 +354,31 @@ static void add_maps(struct nft_table *table)
 			NFT_FIELD_NONE);
 		nft_add_set(table, gates[g].by_mac, NFT_KIND_VERDICT_MAP, gates[g].mac,
 			NFT_FIELD_NONE);
+	}
+}
+
+/* All VMs of the plan: where anybody is allowed, it may be any of them. */
+static void add_peers(struct nft_table *table, const struct isolation *isolation,
+	const struct plan *plan)
+{
+	struct nft_set *macs, *ips;
+	bool is_needed = false;
+
+	for (size_t i = 0; i < isolation->count; i++)
+		is_needed = is_needed || isolation->list[i].allow_count;
+	if (!is_needed)
+		return;
+	nft_add_set(table, "peers", NFT_KIND_SET, NFT_FIELD_ETHER_DESTINATION,
+		NFT_FIELD_IP_DESTINATION);
+	nft_add_set(table, "peer-ips", NFT_KIND_SET, NFT_FIELD_IP_DESTINATION, NFT_FIELD_NONE);
+	macs = find_set(table, "peers");
+	ips = find_set(table, "peer-ips");
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		const struct vm *vm = plan_vm(plan, i);
+		uint32_t octets = htonl(vm->ip);
+
+		nft_add_element(table, macs, vm->mac.byte, &octets, NULL);
+		nft_add_element(table, ips, &octets, NULL, NULL);
 	}
 }
 
@@ -648,6 +656,7 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 	add_maps(&table);
 	if (!settings->knows_bridges)
 		add_ports(&table, settings);
+	add_peers(&table, isolation, settings->plan);
 	for (size_t i = 0; i < isolation->count; i++)
 		isolate_one(&table, &isolation->list[i], settings);
 	if (settings->anti_spoof) {

@@ -200,6 +200,9 @@ static const struct frame_row {
 	{ "allow: tagged to there", &allowing, { TAGGED, VM1, FORENSIC }, "" },
 	{ "allow: a later fragment", &allowing, { FRAGMENT, VM1, FORENSIC }, "f" },
 	{ "allow: a later fragment from there", &allowing, { FRAGMENT, FORENSIC, VM1 }, "1" },
+	{ "allow 0.0.0.0/0: to itself, which the bridge would send to all", &allowing_all,
+		{ UDP, VM1, NOBODY, .to_ip = VM1 }, "" },
+	{ "allow 0.0.0.0/0: it announces itself", &allowing_all, { ARP_REQUEST, VM1, VM1 }, "h" },
 	{ "allow 0.0.0.0/0: another VM", &allowing_all, { TCP, VM1, VM2 }, "2" },
 	{ "allow 0.0.0.0/0: and back", &allowing_all, { TCP, VM2, VM1 }, "1" },
 	{ "allow 0.0.0.0/0: the host", &allowing_all, { TCP, VM1, HOST }, "h" },
@@ -668,6 +671,39 @@ static unsigned cost_of(unsigned vms)
 	return rules.evaluated;
 }
 
+/* Whom an isolated VM allows may be half the plan; that is told once, not for each of them. */
+static void test_size(void **state)
+{
+	const struct ip4_prefix allow[] = { { IP4(10, 77, 1, 0), 24 }, { IP4(10, 77, 0, 0), 16 },
+		{ 0, 0 } };
+	struct isolation isolation = { 0 };
+	struct plan *plan = plan_of(PLAN);
+	size_t elements = 0, rules = 0;
+	struct nft_table table;
+
+	(void)state;
+	for (size_t i = 0; i < plan_count(plan); i++)
+		(void)isolation_add(&isolation, plan_vm(plan, i)->name, allow, COUNT(allow), "");
+	(void)isolation_follow(&isolation, plan);
+	guard_build(&isolation,
+		&(struct guard_settings){ .inner = { SELF, 24 },
+			.bridge = BRIDGE,
+			.uplink = UPLINK_NAME,
+			.knows_bridges = true,
+			.plan = plan },
+		&table);
+	for (size_t i = 0; i < table.set_count; i++)
+		elements += table.sets[i].count;
+	for (size_t i = 0; i < table.chain_count; i++)
+		rules += table.chains[i].count;
+	/* in each of four maps, and as one who may be allowed */
+	assert_int_equal(elements, plan_count(plan) * (4 + 2));
+	assert_in_range(rules, 1, 18 + plan_count(plan) * (17 + 8 * COUNT(allow)));
+	nft_table_done(&table);
+	isolation_done(&isolation);
+	plan_free(plan);
+}
+
 static void test_cost(void **state)
 {
 	unsigned one = cost_of(2);
@@ -696,5 +732,6 @@ int main(void)
 		NULL);
 	suite_add(&suite, "cost: a frame meets as many rules with a thousand VMs as with two",
 		test_cost, NULL);
+	suite_add(&suite, "size: whom all allow is told once", test_size, NULL);
 	return suite_run(&suite, "guard");
 }
