@@ -90,25 +90,94 @@ bool isolation_remove(struct isolation *isolation, const char *vm)
 	return true;
 }
 
+/* What the plan says of one who is isolated. */
+struct fate {
+	const struct vm *by_name, *by_mac; /* NULL: nobody */
+};
+
+static struct fate fate_of(const struct isolated *isolated, const struct plan *plan)
+{
+	return (struct fate){ plan_by_name(plan, isolated->vm),
+		isolated->ip ? plan_by_mac(plan, &isolated->mac) : NULL };
+}
+
+static bool is_as_planned(const struct isolated *isolated, const struct plan *plan)
+{
+	struct fate fate = fate_of(isolated, plan);
+
+	if (!fate.by_name)
+		return !fate.by_mac;
+	return fate.by_name == fate.by_mac && isolated->ip == fate.by_name->ip &&
+		!strcmp(isolated->vm, fate.by_name->name);
+}
+
+/* The entry of a VM in the list that is being made; whom it allows, an entry of its own says first. */
+static struct isolated *take_over(struct isolation *made, const struct isolation *before,
+	const struct isolated *from, const struct vm *vm)
+{
+	struct isolated *isolated = isolation_find(made, vm->name);
+	const struct isolated *own = isolation_find(before, vm->name);
+
+	if (isolated)
+		return isolated;
+	isolated = find_or_add(made, vm->name);
+	isolated->ip = vm->ip;
+	isolated->mac = vm->mac;
+	from = own ? own : from;
+	isolated->allow = copy_list(from->allow, from->allow_count, sizeof(*from->allow));
+	isolated->allow_count = from->allow_count;
+	return isolated;
+}
+
+/* The machine is who has the MAC: what is known of its ports goes with that. */
+static void follow_one(struct isolation *made, const struct isolation *before,
+	const struct isolated *from, const struct plan *plan)
+{
+	struct fate fate = fate_of(from, plan);
+	const struct vm *machine = fate.by_mac ? fate.by_mac : fate.by_name;
+	struct isolated *isolated;
+
+	if (machine)
+		isolated = take_over(made, before, from, machine);
+	else
+		(void)isolation_add(made, from->vm, from->allow, from->allow_count, "");
+	if (!machine) {
+		isolated = isolation_find(made, from->vm);
+		isolated->ip = from->ip;
+		isolated->mac = from->mac;
+	}
+	for (size_t i = 0; i < from->port_count; i++)
+		(void)isolated_see(isolated, &from->ports[i]);
+	if (*from->wanted_port)
+		memcpy(isolated->wanted_port, from->wanted_port, sizeof(from->wanted_port));
+}
+
+/* Its name has another MAC now: that is isolated as well. */
+static void follow_name(struct isolation *made, const struct isolation *before,
+	const struct isolated *from, const struct plan *plan)
+{
+	struct fate fate = fate_of(from, plan);
+
+	if (fate.by_name && fate.by_mac != fate.by_name && made->count < ISOLATION_MAX)
+		(void)take_over(made, before, from, fate.by_name);
+}
+
 bool isolation_follow(struct isolation *isolation, const struct plan *plan)
 {
-	bool changed = false;
+	struct isolation made = { 0 };
+	size_t same = 0;
 
-	for (size_t i = 0; i < isolation->count; i++) {
-		struct isolated *isolated = &isolation->list[i];
-		const struct vm *vm = plan_by_name(plan, isolated->vm);
-
-		if (!vm ||
-			(isolated->ip == vm->ip && mac_equal(&isolated->mac, &vm->mac) &&
-				!strcmp(isolated->vm, vm->name)))
-			continue;
-		/* counters have the VM's name, and are asked for as the plan spells it */
-		memcpy(isolated->vm, vm->name, strlen(vm->name) + 1);
-		isolated->ip = vm->ip;
-		isolated->mac = vm->mac;
-		changed = true;
-	}
-	return changed;
+	while (same < isolation->count && is_as_planned(&isolation->list[same], plan))
+		same++;
+	if (same == isolation->count)
+		return false;
+	for (size_t i = 0; i < isolation->count; i++)
+		follow_one(&made, isolation, &isolation->list[i], plan);
+	for (size_t i = 0; i < isolation->count; i++)
+		follow_name(&made, isolation, &isolation->list[i], plan);
+	isolation_done(isolation);
+	*isolation = made;
+	return true;
 }
 
 bool isolated_see(struct isolated *isolated, const struct port *port)

@@ -4,7 +4,9 @@
  * ports of the bridge they were seen; and the state file of it. Pure.
  *
  * It goes by the VM's name, and lasts until it is taken back: what the plan said last of the VM is
- * kept here, so that a VM that leaves the plan does not get free by that.
+ * kept here, so that a VM that leaves the plan does not get free by that. Nor does one that gets
+ * another name or another MAC there; a plan that gives its name to one VM and its MAC to another
+ * isolates both.
  */
 #ifndef EIPD_NATMGR_ISOLATION_H
 #define EIPD_NATMGR_ISOLATION_H

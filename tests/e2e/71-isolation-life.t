@@ -468,6 +468,16 @@ sed -i '/^elsewhere/d' "$T/world"
 plan "$MAC1,renamed,$IP1" "${everybody[@]:1}"
 ctl reload >/dev/null
 cut_off_port "another name in the plan: it is cut off" vm-001
+is "and is isolated by that name" "$(isolated)" '["renamed"]'
+is "which is what is told of it" "$(field '[d["isolated"], d["port"]]' vm show renamed)" '[true, "vnet5"]'
+daemon_end KILL
+daemon_up
+cut_off_port "another name in the plan, after a restart: it is cut off" vm-001
+check "it rejoins by that name" ctl vm rejoin renamed
+quietly "and is free" <<END
+vm-001 icmp,raw vm-002,lan,host | target
+END
+check "it is isolated again" ctl vm isolate renamed
 plan "${everybody[@]}"
 ctl reload >/dev/null
 cut_off "the plan as it was: it is cut off"
