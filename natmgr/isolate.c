@@ -90,33 +90,51 @@ static bool is_guarded(const struct isolate *isolate, const struct port *port)
 	return isolate->anti_spoof;
 }
 
-/* Also one that lost it. */
+/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
 static void guard_ports(struct isolate *isolate)
 {
+	bool is_new = false;
+
+	for (size_t i = 0; i < isolate->seating.port_count; i++) {
+		const struct port *port = &isolate->seating.ports[i];
+
+		if ((~port->group_fwd_mask & GUARD_FWD_MASK) && is_guarded(isolate, port))
+			is_new = isolation_note_mask(&isolate->isolation, port) || is_new;
+	}
+	/* first: only the file knows what the ports had */
+	if (is_new)
+		save_or_warn(isolate);
 	for (size_t i = 0; i < isolate->seating.port_count; i++) {
 		struct port *port = &isolate->seating.ports[i];
-		uint16_t mask = port->group_fwd_mask | GUARD_FWD_MASK;
 
-		if (mask == port->group_fwd_mask || !is_guarded(isolate, port))
+		if (!(~port->group_fwd_mask & GUARD_FWD_MASK) || !is_guarded(isolate, port))
 			continue;
-		set_mask(isolate, port, mask);
-		port->group_fwd_mask = mask;
+		port->group_fwd_mask |= GUARD_FWD_MASK;
+		set_mask(isolate, port, port->group_fwd_mask);
 	}
 }
 
-/* What a VM's ports had before it was isolated, they have again. */
-static void release_ports(struct isolate *isolate, const struct isolated *isolated)
+/* What ports had that are not guarded any more, they have again; before the rules go. */
+static void release_ports(struct isolate *isolate)
 {
-	for (size_t i = 0; i < isolate->seating.port_count; i++) {
-		struct port *port = &isolate->seating.ports[i];
+	struct isolation *isolation = &isolate->isolation;
+	size_t kept = 0;
 
-		for (size_t p = 0; p < isolated->port_count; p++) {
-			if (isolated->ports[p].index != port->index || is_guarded(isolate, port))
-				continue;
-			port->group_fwd_mask = isolated->ports[p].group_fwd_mask;
+	for (size_t i = 0; i < isolation->mask_count; i++) {
+		const struct port had = isolation->masks[i];
+		struct port *port = seating_port(&isolate->seating, had.index);
+
+		if (port && is_guarded(isolate, port)) {
+			isolation->masks[kept++] = had;
+		} else if (port) {
+			port->group_fwd_mask = had.group_fwd_mask;
 			set_mask(isolate, port, port->group_fwd_mask);
 		}
 	}
+	if (kept == isolation->mask_count)
+		return;
+	isolation->mask_count = kept;
+	save_or_warn(isolate);
 }
 
 /* --- the kernel --------------------------------------------------------------------------- */
@@ -143,7 +161,7 @@ static int sync_kernel(struct isolate *isolate)
 	if (isolate->anti_spoof)
 		settings.seat_count = seating_list(&isolate->seating, &seats);
 	settings.seats = seats;
-	guard_ports(isolate);
+	release_ports(isolate);
 	guard_build(&isolate->isolation, &settings, &want);
 	if (isolate->nft)
 		err = nft_sync(isolate->nft, &want, &repaired, error);
@@ -152,6 +170,8 @@ static int sync_kernel(struct isolate *isolate)
 	free(seats);
 	if (!isolate->nft)
 		nft_table_done(&want);
+	if (!err)
+		guard_ports(isolate);
 	if (err && strcmp(error, isolate->error) != 0)
 		log_error("isolation: %s", error);
 	snprintf(isolate->error, sizeof(isolate->error), "%s", err ? error : "");
@@ -346,7 +366,6 @@ static bool look_at_ports(struct isolate *isolate)
 	if (take_ports(isolate, &list) && (isolate->anti_spoof || isolate->isolation.count))
 		sync_soon(isolate, 0);
 	changed = forget_ports(isolate);
-	guard_ports(isolate);
 	for (size_t i = 0; i < isolate->isolation.count; i++)
 		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
 	return changed;
@@ -516,8 +535,6 @@ int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 		return 0;
 	isolation_copy(&isolate->isolation, &before);
 	(void)isolation_remove(&isolate->isolation, vm);
-	/* first: only the file knows what the ports had, and it forgets it now */
-	release_ports(isolate, isolation_find(&before, vm));
 	err = make_true(isolate, &before, ret_error);
 	return err ? err : 1;
 }
@@ -682,8 +699,10 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	isolate->state_path = isolation_store_path(setup->config);
 	seating_init(&isolate->seating, setup->plan, isolate->anti_spoof);
 	err = open_kernel(isolate, ret_error);
+	if (!err)
+		err = isolation_store_load(isolate->state_path, isolate->nft, &isolate->isolation,
+			ret_error);
 	if (!err) {
-		isolation_store_load(isolate->state_path, isolate->nft, &isolate->isolation);
 		changed = isolation_follow(&isolate->isolation, setup->plan);
 		changed = look(isolate) || changed;
 		if (sync_kernel(isolate) && isolate->anti_spoof) {

@@ -52,9 +52,15 @@ like "and says so" "$(<"$T/start")" "$CONF:[0-9]+: .*perhaps"
 conf inner.anti-spoof yes
 
 # ---- two VMs that the bridge knows already
+# link_local PORT: which link-local groups it treats like any other
+link_local() { ip -n "$HV" -d link show "$1" | grep -o 'group_fwd_mask [^ ]*'; }
+ip -n "$HV" link set vnet2 type bridge_slave group_fwd_mask 8
 vm vm-001 busybox ping -c 1 -W 2 "$BRIDGE" >/dev/null
 vm vm-002 busybox ping -c 1 -W 2 "$BRIDGE" >/dev/null
 daemon_up
+is "LLDP's group and the spanning tree's meet our rules, beside what did before" \
+	"$(link_local vnet1) $(link_local vnet2)" "group_fwd_mask 0x4001 group_fwd_mask 0x4009"
+is "but not of the uplink" "$(link_local eth1)" "group_fwd_mask 0"
 ctl ip bind vm-001 "$EIP1" >/dev/null
 ctl ip bind vm-002 "$EIP2" >/dev/null
 
@@ -327,6 +333,12 @@ vm-001 icmp,icmp/ip=stranger,raw,ping6,vlan,offer vm-002,lan,host | target
 vm-001 arp/ip=stranger lan | vm-002 lan host
 END
 is "and the kernel has no table of ours" "$(hv nft list tables | grep -c eipd)" 0
+as_before() {
+	is "$1: link-local groups are treated as before" "$(link_local vnet2) $(for port in $(ip -n "$HV" -o link show master br0 |
+		sed 's/^[0-9]*: \([^@:]*\).*/\1/'); do [[ $port == vnet2 ]] || link_local "$port"; done | sort -u)" \
+		"group_fwd_mask 0x8 group_fwd_mask 0"
+}
+as_before "anti-spoof = no"
 
 # ---- what a frame costs
 # pace: sends the same frame again and again, and prints the nanoseconds that one takes. The frame
@@ -401,5 +413,11 @@ again=$(cost)
 ((again >= ten)) || ten=$again
 echo "# a frame from VM to VM: $without ns without anti-spoof, $ten ns with 10 VMs in the plan," \
 	"$thousands ns with 5,000: ratio $((thousands * 100 / ten)) %"
+daemon_end TERM
+conf nat.on-exit remove
+daemon_up
+like "on-exit = remove: while it is there" "$(link_local vnet2)" 0x4009
+daemon_end TERM
+as_before "on-exit = remove"
 check "5,000 VMs cost a frame no more than 10 do" test $((thousands * 2)) -le $((ten * 3))
 done_testing
