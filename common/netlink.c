@@ -196,6 +196,7 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
 		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
 		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL)) {
+		link->is_port = true;
 		if (port[IFLA_BRPORT_MODE] && nla_len(port[IFLA_BRPORT_MODE]) >= 1)
 			link->hairpin = nla_get_u8(port[IFLA_BRPORT_MODE]);
 		if (port[IFLA_BRPORT_GROUP_FWD_MASK] &&
@@ -250,7 +251,7 @@ static void read_port(void *ctx, const struct nlmsghdr *header)
 	struct netlink_link link = { 0 };
 
 	read_link(&link, header);
-	if (link.index && link.master == walk->bridge_index)
+	if (link.index && (walk->bridge_index ? link.master == walk->bridge_index : link.is_port))
 		walk->each(walk->ctx, &link);
 }
 
@@ -265,7 +266,8 @@ int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
 	if (!msg)
 		return -ENOMEM;
 	/* older kernels tell of all links */
-	nla_put_u32(msg, IFLA_MASTER, bridge_index);
+	if (bridge_index)
+		nla_put_u32(msg, IFLA_MASTER, bridge_index);
 	return netlink_request(sock, msg, read_port, &walk);
 }
 

@@ -23,10 +23,10 @@ struct nl_msg;
 struct netlink_link {
 	char name[IFNAMSIZ];
 	unsigned index;
-	unsigned master; /* index of the bridge it is a port of; 0: none */
-	unsigned flags;  /* IFF_UP, IFF_RUNNING, … */
-	char kind[16];   /* "bridge", "veth", …; "": a plain device */
-	/* of a bridge port: */
+	unsigned master;         /* index of the bridge it is a port of; 0: none */
+	unsigned flags;          /* IFF_UP, IFF_RUNNING, … */
+	char kind[16];           /* "bridge", "veth", …; "": a plain device */
+	bool is_port;            /* of a bridge, and then: */
 	bool hairpin;            /* sends frames out where they came in */
 	uint16_t group_fwd_mask; /* which of 01:80:c2:00:00:0X it treats like any other */
 	struct mac mac;
@@ -63,7 +63,7 @@ int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4
 int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix);
 
 int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_link *ret_link);
-/* Calls `each` for every port of a bridge. */
+/* Calls `each` for every port of a bridge; bridge_index 0: of any. */
 int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct netlink_link *port), void *ctx);
 int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);

@@ -44,6 +44,11 @@ static void match_octets(struct nft_rule *rule, enum nft_field field, const void
 	memcpy(match(rule, field)->value, value, nft_field_len(field));
 }
 
+static void match_name(struct nft_rule *rule, enum nft_field field, const char *name)
+{
+	snprintf((char *)match(rule, field)->value, NFT_VALUE_SIZE, "%s", name);
+}
+
 static void match_u16(struct nft_rule *rule, enum nft_field field, uint16_t value)
 {
 	uint16_t octets = htons(value);
@@ -147,25 +152,7 @@ static struct nft_set *find_set(struct nft_table *table, const char *name)
 	return &table->sets[i];
 }
 
-static struct nft_chain *find_chain(struct nft_table *table, const char *name)
-{
-	size_t i = 0;
-
-	while (strcmp(table->chains[i].name, name) != 0)
-		i++;
-	return &table->chains[i];
-}
-
 /* --- an isolated VM ----------------------------------------------------------------------- */
-
-static bool is_allowed(const struct isolated *isolated, uint32_t ip)
-{
-	for (size_t i = 0; i < isolated->allow_count; i++) {
-		if (ip != isolated->ip && ip4_prefix_contains(&isolated->allow[i], ip))
-			return true;
-	}
-	return false;
-}
 
 static struct nft_rule rule_from(const struct isolated *isolated)
 {
@@ -235,33 +222,18 @@ static void build_from(struct nft_table *table, const char *name, const struct i
 }
 
 /* Allowed hosts that are VMs of the plan: with their own MAC, wherever they are. */
-static void allow_peers(struct nft_table *table, const char *chain, const struct isolated *isolated,
-	const struct plan *plan)
+static void allow_peers(struct nft_chain *chain, const struct ip4_prefix *whom)
 {
-	char macs[NFT_NAME_SIZE], ips[NFT_NAME_SIZE];
-	struct nft_rule ip = { .key = { NFT_FIELD_ETHER_DESTINATION, NFT_FIELD_IP_DESTINATION } };
-	struct nft_rule arp = { .key = { NFT_FIELD_ARP_TARGET_IP } };
+	struct nft_rule ip = { .key = { NFT_FIELD_ETHER_DESTINATION, NFT_FIELD_IP_DESTINATION },
+		.set = "peers" };
+	struct nft_rule arp = { .key = { NFT_FIELD_ARP_TARGET_IP }, .set = "peer-ips" };
 
-	snprintf(macs, sizeof(macs), "peers-%s", isolated->vm);
-	snprintf(ips, sizeof(ips), "peer-ips-%s", isolated->vm);
-	nft_add_set(table, macs, NFT_KIND_SET, NFT_FIELD_ETHER_DESTINATION,
-		NFT_FIELD_IP_DESTINATION);
-	nft_add_set(table, ips, NFT_KIND_SET, NFT_FIELD_IP_DESTINATION, NFT_FIELD_NONE);
-	for (size_t i = 0; i < plan_count(plan); i++) {
-		const struct vm *vm = plan_vm(plan, i);
-		uint32_t octets = htonl(vm->ip);
-
-		if (!is_allowed(isolated, vm->ip))
-			continue;
-		nft_add_element(table, find_set(table, macs), vm->mac.byte, &octets, NULL);
-		nft_add_element(table, find_set(table, ips), &octets, NULL, NULL);
-	}
 	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
-	snprintf(ip.set, sizeof(ip.set), "%s", macs);
-	add(find_chain(table, chain), ip, NFT_ACTION_ACCEPT, NULL);
+	match_prefix(&ip, NFT_FIELD_IP_DESTINATION, whom);
+	add(chain, ip, NFT_ACTION_ACCEPT, NULL);
 	match_arp(&arp);
-	snprintf(arp.set, sizeof(arp.set), "%s", ips);
-	add(find_chain(table, chain), arp, NFT_ACTION_ACCEPT, NULL);
+	match_prefix(&arp, NFT_FIELD_ARP_TARGET_IP, whom);
+	add(chain, arp, NFT_ACTION_ACCEPT, NULL);
 }
 
 /* Allowed hosts that are not: behind the uplink, or wherever they are if none is known. */
@@ -270,8 +242,8 @@ static void allow_others(struct nft_chain *chain, const struct ip4_prefix *whom,
 {
 	struct nft_rule ip = { 0 }, arp;
 
-	if (settings->has_uplink)
-		match_octets(&ip, NFT_FIELD_PORT_OUT, &settings->uplink);
+	if (*settings->uplink)
+		match_name(&ip, NFT_FIELD_PORT_OUT_NAME, settings->uplink);
 	arp = ip;
 	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
 	match_prefix(&ip, NFT_FIELD_IP_DESTINATION, whom);
@@ -281,16 +253,32 @@ static void allow_others(struct nft_chain *chain, const struct ip4_prefix *whom,
 	add(chain, arp, NFT_ACTION_ACCEPT, NULL);
 }
 
+/* What it sends to itself is nobody's business, wherever the bridge thinks that it is. */
+static void drop_own(struct nft_chain *chain, const struct isolated *isolated)
+{
+	struct nft_rule ip = { 0 }, arp = { 0 };
+
+	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
+	match_ip(&ip, NFT_FIELD_IP_DESTINATION, isolated->ip);
+	add(chain, ip, NFT_ACTION_DROP, NULL);
+	match_arp(&arp);
+	match_ip(&arp, NFT_FIELD_ARP_TARGET_IP, isolated->ip);
+	add(chain, arp, NFT_ACTION_DROP, NULL);
+}
+
 /* Who is forwarded has passed from-VM; what was for the host only ends here, and is no crime. */
 static void build_across(struct nft_table *table, const char *name, const struct isolated *isolated,
 	const struct guard_settings *settings)
 {
-	nft_add_chain(table, name);
+	struct nft_chain *chain = nft_add_chain(table, name);
+
 	if (isolated->ip && isolated->allow_count)
-		allow_peers(table, name, isolated, settings->plan);
-	for (size_t i = 0; isolated->ip && i < isolated->allow_count; i++)
-		allow_others(find_chain(table, name), &isolated->allow[i], settings);
-	add(find_chain(table, name), (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
+		drop_own(chain, isolated);
+	for (size_t i = 0; isolated->ip && i < isolated->allow_count; i++) {
+		allow_peers(chain, &isolated->allow[i]);
+		allow_others(chain, &isolated->allow[i], settings);
+	}
+	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
 }
 
 static void allow_arp_to(struct nft_chain *chain, const struct isolated *isolated,
@@ -369,6 +357,31 @@ static void add_maps(struct nft_table *table)
 	}
 }
 
+/* All VMs of the plan: where anybody is allowed, it may be any of them. */
+static void add_peers(struct nft_table *table, const struct isolation *isolation,
+	const struct plan *plan)
+{
+	struct nft_set *macs, *ips;
+	bool is_needed = false;
+
+	for (size_t i = 0; i < isolation->count; i++)
+		is_needed = is_needed || isolation->list[i].allow_count;
+	if (!is_needed)
+		return;
+	nft_add_set(table, "peers", NFT_KIND_SET, NFT_FIELD_ETHER_DESTINATION,
+		NFT_FIELD_IP_DESTINATION);
+	nft_add_set(table, "peer-ips", NFT_KIND_SET, NFT_FIELD_IP_DESTINATION, NFT_FIELD_NONE);
+	macs = find_set(table, "peers");
+	ips = find_set(table, "peer-ips");
+	for (size_t i = 0; i < plan_count(plan); i++) {
+		const struct vm *vm = plan_vm(plan, i);
+		uint32_t octets = htonl(vm->ip);
+
+		nft_add_element(table, macs, vm->mac.byte, &octets, NULL);
+		nft_add_element(table, ips, &octets, NULL, NULL);
+	}
+}
+
 static void isolate_one(struct nft_table *table, const struct isolated *isolated,
 	const struct guard_settings *settings)
 {
@@ -384,15 +397,34 @@ static void isolate_one(struct nft_table *table, const struct isolated *isolated
 		if (isolated->ip)
 			nft_add_element(table, by_mac, isolated->mac.byte, NULL, names[g]);
 	}
-	build_from(table, names[GATE_FROM], isolated, settings->host);
+	build_from(table, names[GATE_FROM], isolated, settings->inner.addr);
 	build_across(table, names[GATE_ACROSS], isolated, settings);
 	build_to(table, names[GATE_TO], isolated);
-	build_host(table, names[GATE_HOST], isolated, settings->host, names[GATE_TO]);
+	build_host(table, names[GATE_HOST], isolated, settings->inner.addr, names[GATE_TO]);
 }
 
-static void add_gate(struct nft_chain *chain, const struct gate *gate)
+/* Other bridges are none of our business: a MAC may be there as well. */
+static void except_others(struct nft_chain *chain, bool is_out,
+	const struct guard_settings *settings)
+{
+	struct nft_rule rule = { 0 };
+
+	if (settings->knows_bridges) {
+		match_name(&rule, is_out ? NFT_FIELD_BRIDGE_OUT : NFT_FIELD_BRIDGE_IN,
+			settings->bridge);
+		rule.match[0].differs = true;
+	} else {
+		rule.key[0] = is_out ? NFT_FIELD_PORT_OUT : NFT_FIELD_PORT_IN;
+		snprintf(rule.set, sizeof(rule.set), "others");
+	}
+	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
+}
+
+static void add_gate(struct nft_chain *chain, const struct gate *gate, bool is_out,
+	const struct guard_settings *settings)
 {
 	add_lookup(chain, port_field(gate), gate->by_port);
+	except_others(chain, is_out, settings);
 	add_lookup(chain, gate->mac, gate->by_mac);
 }
 
@@ -520,6 +552,77 @@ static void build_honest_ip(struct nft_table *table)
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_GOTO, "spoofed");
 }
 
+/* The uplink may send whatever it likes. */
+static void except_uplink(struct nft_chain *chain, const struct guard_settings *settings)
+{
+	struct nft_rule rule = { 0 };
+
+	match_name(&rule, NFT_FIELD_PORT_IN_NAME, settings->uplink);
+	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
+}
+
+/* Behind the gates, so not for frames on other bridges. */
+static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input,
+	const struct guard_settings *settings)
+{
+	const struct nft_rule any = { 0 };
+	struct nft_rule link_local = { 0 };
+
+	except_uplink(prerouting, settings);
+	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_ETHER_SOURCE, "seats", true,
+		"honest");
+	add_test(prerouting, any, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_NONE, "seat-macs", true,
+		"spoofed");
+	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports", true, "spoofed");
+	except_uplink(input, settings);
+	match_link_local(&link_local);
+	if (settings->knows_bridges) {
+		add(prerouting, any, NFT_ACTION_GOTO, "honest");
+		add(input, link_local, NFT_ACTION_GOTO, "spoofed");
+	} else {
+		add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "ports", true,
+			"honest");
+		add_test(input, link_local, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "ports", true,
+			"spoofed");
+	}
+}
+
+static void except_ports(struct nft_chain *chain)
+{
+	struct nft_rule rule = { .key = { NFT_FIELD_PORT_IN }, .set = "ports" };
+
+	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
+}
+
+/*
+ * A port that nobody has told us of may be any bridge's. It is ours if it reaches our ports or our
+ * host: then the frame must be honest.
+ */
+static void keep_newcomers_honest(struct nft_chain *forward, struct nft_chain *input,
+	const struct guard_settings *settings)
+{
+	struct nft_rule to_uplink = { 0 }, to_host = { 0 }, arp = { 0 }, ip = { 0 };
+	const struct ip4_prefix *inner = &settings->inner;
+
+	except_ports(forward);
+	except_uplink(forward, settings);
+	add_test(forward, (struct nft_rule){ 0 }, NFT_FIELD_PORT_OUT, NFT_FIELD_NONE, "ports", true,
+		"honest");
+	match_name(&to_uplink, NFT_FIELD_PORT_OUT_NAME, settings->uplink);
+	add(forward, to_uplink, NFT_ACTION_GOTO, "honest");
+
+	except_ports(input);
+	match_octets(&to_host, NFT_FIELD_ETHER_DESTINATION, settings->bridge_mac.byte);
+	add(input, to_host, NFT_ACTION_GOTO, "honest");
+	/* what goes to all: whoever has an address of our network is one of ours */
+	match_arp(&arp);
+	match_prefix(&arp, NFT_FIELD_ARP_SENDER_IP, inner);
+	add(input, arp, NFT_ACTION_GOTO, "honest");
+	match_u16(&ip, NFT_FIELD_ETHER_TYPE, ETHERTYPE_IP);
+	match_prefix(&ip, NFT_FIELD_IP_SOURCE, inner);
+	add(input, ip, NFT_ACTION_GOTO, "honest");
+}
+
 static void add_ports(struct nft_table *table, const struct guard_settings *settings)
 {
 	struct nft_set *set = nft_add_set(table, "ports", NFT_KIND_SET, NFT_FIELD_PORT_IN,
@@ -527,36 +630,9 @@ static void add_ports(struct nft_table *table, const struct guard_settings *sett
 
 	for (size_t i = 0; i < settings->port_count; i++)
 		nft_add_element(table, set, &settings->ports[i].index, NULL, NULL);
-}
-
-/* The uplink may send whatever it likes, and other bridges are none of our business. */
-static void except_others(struct nft_chain *chain)
-{
-	struct nft_rule rule = { .key = { NFT_FIELD_PORT_IN }, .not_in_set = true };
-
-	snprintf(rule.set, sizeof(rule.set), "ports");
-	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
-}
-
-static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input,
-	const struct guard_settings *settings)
-{
-	const struct nft_rule any = { 0 };
-	struct nft_rule uplink = { 0 }, link_local = { 0 };
-
-	match_octets(&uplink, NFT_FIELD_PORT_IN, &settings->uplink);
-	add(prerouting, uplink, NFT_ACTION_ACCEPT, NULL);
-	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_ETHER_SOURCE, "seats", true,
-		"honest");
-	/* also on a port that is so new that nobody has told us of it */
-	add_test(prerouting, any, NFT_FIELD_ETHER_SOURCE, NFT_FIELD_NONE, "seat-macs", true,
-		"spoofed");
-	except_others(prerouting);
-	add_test(prerouting, any, NFT_FIELD_PORT_IN, NFT_FIELD_NONE, "seat-ports", true, "spoofed");
-	add(prerouting, any, NFT_ACTION_GOTO, "honest");
-	except_others(input);
-	match_link_local(&link_local);
-	add(input, link_local, NFT_ACTION_GOTO, "spoofed");
+	set = nft_add_set(table, "others", NFT_KIND_SET, NFT_FIELD_PORT_IN, NFT_FIELD_NONE);
+	for (size_t i = 0; i < settings->other_count; i++)
+		nft_add_element(table, set, &settings->others[i], NULL, NULL);
 }
 
 /* --- the table ---------------------------------------------------------------------------- */
@@ -578,10 +654,12 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 	nft_add_base_chain(&table, "forward-from", NF_BR_FORWARD, PRIORITY + 1);
 	nft_add_base_chain(&table, "output", NF_BR_LOCAL_OUT, PRIORITY);
 	add_maps(&table);
+	if (!settings->knows_bridges)
+		add_ports(&table, settings);
+	add_peers(&table, isolation, settings->plan);
 	for (size_t i = 0; i < isolation->count; i++)
 		isolate_one(&table, &isolation->list[i], settings);
 	if (settings->anti_spoof) {
-		add_ports(&table, settings);
 		add_senders(&table, settings->plan);
 		add_seats(&table, settings);
 		build_honest(&table);
@@ -590,13 +668,15 @@ void guard_build(const struct isolation *isolation, const struct guard_settings 
 		build_spoofed(&table);
 	}
 	hooks = table.chains;
-	add_gate(&hooks[PREROUTING], &gates[GATE_FROM]);
-	add_gate(&hooks[INPUT], &gates[GATE_FROM]);
-	add_gate(&hooks[FORWARD_TO], &gates[GATE_TO]);
-	add_gate(&hooks[FORWARD_FROM], &gates[GATE_ACROSS]);
-	add_gate(&hooks[OUTPUT], &gates[GATE_HOST]);
+	add_gate(&hooks[PREROUTING], &gates[GATE_FROM], false, settings);
+	add_gate(&hooks[INPUT], &gates[GATE_FROM], false, settings);
+	add_gate(&hooks[FORWARD_TO], &gates[GATE_TO], false, settings);
+	add_gate(&hooks[FORWARD_FROM], &gates[GATE_ACROSS], false, settings);
+	add_gate(&hooks[OUTPUT], &gates[GATE_HOST], true, settings);
 	if (settings->anti_spoof)
 		keep_honest(&hooks[PREROUTING], &hooks[INPUT], settings);
+	if (settings->anti_spoof && !settings->knows_bridges)
+		keep_newcomers_honest(&hooks[FORWARD_FROM], &hooks[INPUT], settings);
 	nft_table_finish(&table);
 	*ret_table = table;
 }

@@ -7,13 +7,16 @@
  *   prerouting        from an isolated port or MAC ─→ from-VM: DHCP and ARP to the host, and what
  *                                                     goes to the allowed; the rest is dropped
  *                     else, with anti-spoof ────────→ honest: MAC and address of the plan, on the
- *                                                     port where the VM was seen first
+ *                                                     port where the VM was seen first; so on
+ *                                                     every port of the bridge but the uplink,
+ *                                                     also on one that nobody has told us of
  *   input             the same for frames to most of 01:80:c2:00:00:0X, which pass no other hook
  *   forward           to an isolated port or MAC ───→ to-VM: what comes from the allowed
  *                     from an isolated one ─────────→ across-VM: what goes to the allowed
  *   output            to an isolated one ───────────→ host-VM: DHCP, ARP, what comes from the allowed
  *
  * Ports and MACs are keys of maps, so the cost of a frame does not grow with the number of VMs.
+ * Bridge and uplink are matched by their names, which only the host gives.
  */
 #ifndef EIPD_NATMGR_GUARD_H
 #define EIPD_NATMGR_GUARD_H
@@ -36,17 +39,24 @@ struct seat {
 };
 
 struct guard_settings {
-	uint32_t host;           /* the bridge's address */
-	bool has_uplink;         /* it is known: then who is no VM of the plan is behind it */
-	unsigned uplink;         /* index of the link; 0: it is not there */
+	struct ip4_prefix inner; /* the bridge's address and network */
+	const char *bridge;      /* frames on others are none of our business */
+	const char *uplink;      /* name of the port; "": who is no VM may be behind any */
 	const struct plan *plan; /* of these VMs frames are honest */
 	bool anti_spoof;
-	/* the rest only then: */
-	const struct port
-		*ports; /* whose frames must be honest: all of the bridge but the uplink */
-	size_t port_count;
-	const struct seat *seats;
+	const struct seat *seats; /* only then */
 	size_t seat_count;
+	/*
+	 * Rules can ask for the bridge that a port belongs to (nft_meta_bridge). Else we have to tell
+	 * which ports are ours and which are others'; of one that is neither, what goes to ours and to
+	 * the host must be honest.
+	 */
+	bool knows_bridges;
+	const struct port *ports; /* without the uplink */
+	size_t port_count;
+	const unsigned *others; /* indexes of ports of other bridges */
+	size_t other_count;
+	struct mac bridge_mac;
 };
 
 /* An empty table where nothing is to be guarded. */

@@ -35,7 +35,11 @@ struct isolate {
 	char *state_path;
 	struct nl_sock *route;
 	struct netlink_fdb_monitor fdb;
-	unsigned uplink; /* index of the link; 0: it is not there */
+	unsigned uplink;    /* index of the link; 0: it is not there */
+	bool knows_bridges; /* as struct guard_settings; else: */
+	unsigned *others;   /* indexes of ports of other bridges */
+	size_t other_count;
+	struct mac bridge_mac;
 	struct nft *nft; /* NULL: this kernel has no nfnetlink */
 	struct loop_timer resync, settle, look_again;
 	struct isolate_commands *commands;
@@ -86,46 +90,68 @@ static bool is_guarded(const struct isolate *isolate, const struct port *port)
 	return isolate->anti_spoof;
 }
 
-/* Also one that lost it. */
+/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
 static void guard_ports(struct isolate *isolate)
 {
+	bool is_new = false;
+
+	for (size_t i = 0; i < isolate->seating.port_count; i++) {
+		const struct port *port = &isolate->seating.ports[i];
+
+		if ((~port->group_fwd_mask & GUARD_FWD_MASK) && is_guarded(isolate, port))
+			is_new = isolation_note_mask(&isolate->isolation, port) || is_new;
+	}
+	/* first: only the file knows what the ports had */
+	if (is_new)
+		save_or_warn(isolate);
 	for (size_t i = 0; i < isolate->seating.port_count; i++) {
 		struct port *port = &isolate->seating.ports[i];
-		uint16_t mask = port->group_fwd_mask | GUARD_FWD_MASK;
 
-		if (mask == port->group_fwd_mask || !is_guarded(isolate, port))
+		if (!(~port->group_fwd_mask & GUARD_FWD_MASK) || !is_guarded(isolate, port))
 			continue;
-		set_mask(isolate, port, mask);
-		port->group_fwd_mask = mask;
+		port->group_fwd_mask |= GUARD_FWD_MASK;
+		set_mask(isolate, port, port->group_fwd_mask);
 	}
 }
 
-/* What a VM's ports had before it was isolated, they have again. */
-static void release_ports(struct isolate *isolate, const struct isolated *isolated)
+/* What ports had that are not guarded any more, they have again; before the rules go. */
+static void release_ports(struct isolate *isolate)
 {
-	for (size_t i = 0; i < isolate->seating.port_count; i++) {
-		struct port *port = &isolate->seating.ports[i];
+	struct isolation *isolation = &isolate->isolation;
+	size_t kept = 0;
 
-		for (size_t p = 0; p < isolated->port_count; p++) {
-			if (isolated->ports[p].index != port->index || is_guarded(isolate, port))
-				continue;
-			port->group_fwd_mask = isolated->ports[p].group_fwd_mask;
+	for (size_t i = 0; i < isolation->mask_count; i++) {
+		const struct port had = isolation->masks[i];
+		struct port *port = seating_port(&isolate->seating, had.index);
+
+		if (port && is_guarded(isolate, port)) {
+			isolation->masks[kept++] = had;
+		} else if (port) {
+			port->group_fwd_mask = had.group_fwd_mask;
 			set_mask(isolate, port, port->group_fwd_mask);
 		}
 	}
+	if (kept == isolation->mask_count)
+		return;
+	isolation->mask_count = kept;
+	save_or_warn(isolate);
 }
 
 /* --- the kernel --------------------------------------------------------------------------- */
 
 static int sync_kernel(struct isolate *isolate)
 {
-	struct guard_settings settings = { .host = isolate->inner.addr,
-		.has_uplink = *isolate->config->inner.uplink,
-		.uplink = isolate->uplink,
+	struct guard_settings settings = { .inner = isolate->inner,
+		.bridge = isolate->config->inner.bridge,
+		.uplink = isolate->config->inner.uplink,
 		.anti_spoof = isolate->anti_spoof,
+		.plan = isolate->seating.plan,
+		.knows_bridges = isolate->knows_bridges,
 		.ports = isolate->seating.ports,
 		.port_count = isolate->seating.port_count,
-		.plan = isolate->seating.plan };
+		.others = isolate->others,
+		.other_count = isolate->other_count,
+		.bridge_mac = isolate->bridge_mac };
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
 	struct nft_table want;
 	struct seat *seats = NULL;
@@ -135,7 +161,7 @@ static int sync_kernel(struct isolate *isolate)
 	if (isolate->anti_spoof)
 		settings.seat_count = seating_list(&isolate->seating, &seats);
 	settings.seats = seats;
-	guard_ports(isolate);
+	release_ports(isolate);
 	guard_build(&isolate->isolation, &settings, &want);
 	if (isolate->nft)
 		err = nft_sync(isolate->nft, &want, &repaired, error);
@@ -144,6 +170,8 @@ static int sync_kernel(struct isolate *isolate)
 	free(seats);
 	if (!isolate->nft)
 		nft_table_done(&want);
+	if (!err)
+		guard_ports(isolate);
 	if (err && strcmp(error, isolate->error) != 0)
 		log_error("isolation: %s", error);
 	snprintf(isolate->error, sizeof(isolate->error), "%s", err ? error : "");
@@ -179,9 +207,11 @@ static void on_transaction(void *ctx)
 
 struct port_list {
 	const char *uplink;
-	unsigned uplink_index;
+	unsigned bridge_index, uplink_index;
 	struct port *ports;
 	size_t count, cap;
+	unsigned *others;
+	size_t other_count;
 };
 
 static void add_port(struct port_list *list, const struct port *port)
@@ -199,6 +229,11 @@ static void take_port(void *ctx, const struct netlink_link *link)
 	struct port_list *list = ctx;
 	struct port port = { .index = link->index, .group_fwd_mask = link->group_fwd_mask };
 
+	if (link->master != list->bridge_index) {
+		list->others = xrealloc(list->others, list->other_count + 1, sizeof(*list->others));
+		list->others[list->other_count++] = link->index;
+		return;
+	}
 	if (!strcmp(link->name, list->uplink)) {
 		list->uplink_index = link->index;
 		return;
@@ -289,6 +324,23 @@ static bool forget_ports(struct isolate *isolate)
 	return changed;
 }
 
+/* True: they are not as before. Takes the list over. */
+static bool take_ports(struct isolate *isolate, struct port_list *list)
+{
+	bool changed = list->other_count != isolate->other_count ||
+		(list->other_count &&
+			memcmp(list->others, isolate->others,
+				list->other_count * sizeof(*list->others)) != 0);
+
+	free(isolate->others);
+	isolate->others = list->others;
+	isolate->other_count = list->other_count;
+	isolate->uplink = list->uplink_index;
+	if (list->count)
+		qsort(list->ports, list->count, sizeof(*list->ports), compare_ports);
+	return seating_set_ports(&isolate->seating, list->ports, list->count) || changed;
+}
+
 /* Which ports there are. True: an isolated VM has another port than before. */
 static bool look_at_ports(struct isolate *isolate)
 {
@@ -297,25 +349,23 @@ static bool look_at_ports(struct isolate *isolate)
 	bool changed;
 	int err = netlink_link_get(isolate->route, isolate->config->inner.bridge, &bridge);
 
+	list.bridge_index = bridge.index;
 	if (!err)
-		err = netlink_port_list(isolate->route, bridge.index, take_port, &list);
+		err = netlink_port_list(isolate->route, isolate->knows_bridges ? bridge.index : 0,
+			take_port, &list);
 	if (err && err != -ENODEV) {
 		/* the list changed while it was told, or there was no room to tell it: that a port
 		 * is not in it does not mean that it is gone */
 		free(list.ports);
+		free(list.others);
 		look_soon(isolate);
 		return false;
 	}
 	isolate->fdb.bridge_index = bridge.index;
-	if (isolate->uplink != list.uplink_index)
-		sync_soon(isolate, 0);
-	isolate->uplink = list.uplink_index;
-	if (list.count)
-		qsort(list.ports, list.count, sizeof(*list.ports), compare_ports);
-	if (seating_set_ports(&isolate->seating, list.ports, list.count) && isolate->anti_spoof)
+	isolate->bridge_mac = bridge.mac;
+	if (take_ports(isolate, &list) && (isolate->anti_spoof || isolate->isolation.count))
 		sync_soon(isolate, 0);
 	changed = forget_ports(isolate);
-	guard_ports(isolate);
 	for (size_t i = 0; i < isolate->isolation.count; i++)
 		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
 	return changed;
@@ -485,8 +535,6 @@ int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 		return 0;
 	isolation_copy(&isolate->isolation, &before);
 	(void)isolation_remove(&isolate->isolation, vm);
-	/* first: only the file knows what the ports had, and it forgets it now */
-	release_ports(isolate, isolation_find(&before, vm));
 	err = make_true(isolate, &before, ret_error);
 	return err ? err : 1;
 }
@@ -596,9 +644,33 @@ const struct isolation *isolate_list(const struct isolate *isolate)
 
 /* --- life --------------------------------------------------------------------------------- */
 
+/* Whether the kernel takes all that a table may have. */
+static int check_rules(struct nft *nft, bool knows_bridges, char error[static NFT_ERROR_SIZE])
+{
+	const struct isolation nobody = { 0 };
+	struct guard_settings settings = { .bridge = "br0",
+		.uplink = "eth1",
+		.anti_spoof = true,
+		.knows_bridges = knows_bridges };
+	struct problems problems = { 0 };
+	struct plan *plan = NULL;
+	struct nft_table want;
+	int err = plan_parse("", 0, "", NULL, &plan, &problems);
+
+	if (!err) {
+		settings.plan = plan;
+		guard_build(&nobody, &settings, &want);
+		err = nft_check(nft, &want, error);
+	}
+	plan_free(plan);
+	problems_done(&problems);
+	return err;
+}
+
 static int open_kernel(struct isolate *isolate, char **ret_error)
 {
 	int err = netlink_open(NETLINK_ROUTE, &isolate->route);
+	char error[NFT_ERROR_SIZE];
 
 	isolate->fdb.learned = on_learned;
 	isolate->fdb.missed = on_missed;
@@ -609,6 +681,7 @@ static int open_kernel(struct isolate *isolate, char **ret_error)
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else if (nft_new(isolate->loop, GUARD_TABLE, on_transaction, isolate, &isolate->nft))
 		isolate->nft = NULL;
+	isolate->knows_bridges = isolate->nft && !check_rules(isolate->nft, true, error);
 	return err;
 }
 
@@ -626,8 +699,10 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	isolate->state_path = isolation_store_path(setup->config);
 	seating_init(&isolate->seating, setup->plan, isolate->anti_spoof);
 	err = open_kernel(isolate, ret_error);
+	if (!err)
+		err = isolation_store_load(isolate->state_path, isolate->nft, &isolate->isolation,
+			ret_error);
 	if (!err) {
-		isolation_store_load(isolate->state_path, isolate->nft, &isolate->isolation);
 		changed = isolation_follow(&isolate->isolation, setup->plan);
 		changed = look(isolate) || changed;
 		if (sync_kernel(isolate) && isolate->anti_spoof) {
@@ -668,6 +743,7 @@ void isolate_free(struct isolate *isolate)
 	seating_done(&isolate->seating);
 	isolation_done(&isolate->isolation);
 	drop_count_done(&isolate->drops);
+	free(isolate->others);
 	free(isolate->state_path);
 	free(isolate);
 }
@@ -689,23 +765,13 @@ void isolate_check_state(const struct config *config, struct problems *problems)
 int isolate_check_kernel(char **ret_error)
 {
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
-	const struct isolation nobody = { 0 };
-	struct guard_settings settings = { .anti_spoof = true };
-	struct nft_table want;
-	struct problems problems = { 0 };
-	struct plan *plan = NULL;
 	struct nft *nft = NULL;
 	int err = nft_new(NULL, GUARD_TABLE, NULL, NULL, &nft);
 
-	if (!err && !plan_parse("", 0, "", NULL, &plan, &problems)) {
-		settings.plan = plan;
-		guard_build(&nobody, &settings, &want);
-		err = nft_check(nft, &want, error);
-	}
+	if (!err && check_rules(nft, true, error))
+		err = check_rules(nft, false, error);
 	if (err)
 		*ret_error = xstrdup(error);
-	plan_free(plan);
-	problems_done(&problems);
 	nft_free(nft);
 	return err;
 }

@@ -29,7 +29,8 @@ struct isolate_setup {
 
 /*
  * Reads the state file and makes the kernel so. 0; or -errno and a sentence in *ret_error, which
- * the caller frees: anti-spoof is asked for and cannot be had. A damaged state file frees nobody.
+ * the caller frees: anti-spoof is asked for and cannot be had, or it cannot be known who is
+ * isolated. A damaged state file frees nobody.
  */
 int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate, char **ret_error);
 /* Leaves the kernel as it is. */

@@ -15,6 +15,8 @@
 
 #define FILE_HEADER "# eipd isolation, version 1"
 #define WORDS_MAX   6
+/* Ports of our bridge, and links that are to be. */
+#define CLAIM_MAX (4 * ISOLATION_MAX)
 
 struct isolated *isolation_find(const struct isolation *isolation, const char *vm)
 {
@@ -52,6 +54,17 @@ static void *copy_list(const void *list, size_t count, size_t size)
 	return count ? xmemdup(list, count * size) : NULL;
 }
 
+static void forget_name(struct isolated *isolated, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < isolated->port_count; i++) {
+		if (strcmp(isolated->ports[i].name, name) != 0)
+			isolated->ports[kept++] = isolated->ports[i];
+	}
+	isolated->port_count = kept;
+}
+
 bool isolation_add(struct isolation *isolation, const char *vm, const struct ip4_prefix *allow,
 	size_t allow_count, const char *wanted_port)
 {
@@ -63,6 +76,9 @@ bool isolation_add(struct isolation *isolation, const char *vm, const struct ip4
 	for (size_t i = 0; !changed && i < allow_count; i++)
 		changed = isolated->allow[i].addr != allow[i].addr ||
 			isolated->allow[i].len != allow[i].len;
+	/* the one that was named in error; without a name the one that is known stays */
+	if (*wanted_port && strcmp(isolated->wanted_port, wanted_port) != 0)
+		forget_name(isolated, isolated->wanted_port);
 	free(isolated->allow);
 	isolated->allow = copy_list(allow, allow_count, sizeof(*allow));
 	isolated->allow_count = allow_count;
@@ -90,25 +106,97 @@ bool isolation_remove(struct isolation *isolation, const char *vm)
 	return true;
 }
 
+/* What the plan says of one who is isolated. */
+struct fate {
+	const struct vm *by_name, *by_mac; /* NULL: nobody */
+};
+
+static struct fate fate_of(const struct isolated *isolated, const struct plan *plan)
+{
+	return (struct fate){ plan_by_name(plan, isolated->vm),
+		isolated->ip ? plan_by_mac(plan, &isolated->mac) : NULL };
+}
+
+static bool is_as_planned(const struct isolated *isolated, const struct plan *plan)
+{
+	struct fate fate = fate_of(isolated, plan);
+
+	if (!fate.by_name)
+		return !fate.by_mac;
+	return fate.by_name == fate.by_mac && isolated->ip == fate.by_name->ip &&
+		!strcmp(isolated->vm, fate.by_name->name);
+}
+
+/* The entry of a VM in the list that is being made; whom it allows, an entry of its own says first. */
+static struct isolated *take_over(struct isolation *made, const struct isolation *before,
+	const struct isolated *from, const struct vm *vm)
+{
+	struct isolated *isolated = isolation_find(made, vm->name);
+	const struct isolated *own = isolation_find(before, vm->name);
+
+	if (isolated)
+		return isolated;
+	isolated = find_or_add(made, vm->name);
+	isolated->ip = vm->ip;
+	isolated->mac = vm->mac;
+	from = own ? own : from;
+	isolated->allow = copy_list(from->allow, from->allow_count, sizeof(*from->allow));
+	isolated->allow_count = from->allow_count;
+	return isolated;
+}
+
+/* The machine is who has the MAC: what is known of its ports goes with that. */
+static void follow_one(struct isolation *made, const struct isolation *before,
+	const struct isolated *from, const struct plan *plan)
+{
+	struct fate fate = fate_of(from, plan);
+	const struct vm *machine = fate.by_mac ? fate.by_mac : fate.by_name;
+	struct isolated *isolated;
+
+	if (machine)
+		isolated = take_over(made, before, from, machine);
+	else
+		(void)isolation_add(made, from->vm, from->allow, from->allow_count, "");
+	if (!machine) {
+		isolated = isolation_find(made, from->vm);
+		isolated->ip = from->ip;
+		isolated->mac = from->mac;
+	}
+	for (size_t i = 0; i < from->port_count; i++)
+		(void)isolated_see(isolated, &from->ports[i]);
+	if (*from->wanted_port)
+		memcpy(isolated->wanted_port, from->wanted_port, sizeof(from->wanted_port));
+}
+
+/* Its name has another MAC now: that is isolated as well. */
+static void follow_name(struct isolation *made, const struct isolation *before,
+	const struct isolated *from, const struct plan *plan)
+{
+	struct fate fate = fate_of(from, plan);
+
+	if (fate.by_name && fate.by_mac != fate.by_name && made->count < ISOLATION_MAX)
+		(void)take_over(made, before, from, fate.by_name);
+}
+
 bool isolation_follow(struct isolation *isolation, const struct plan *plan)
 {
-	bool changed = false;
+	struct isolation made = { 0 };
+	size_t same = 0;
 
-	for (size_t i = 0; i < isolation->count; i++) {
-		struct isolated *isolated = &isolation->list[i];
-		const struct vm *vm = plan_by_name(plan, isolated->vm);
-
-		if (!vm ||
-			(isolated->ip == vm->ip && mac_equal(&isolated->mac, &vm->mac) &&
-				!strcmp(isolated->vm, vm->name)))
-			continue;
-		/* counters have the VM's name, and are asked for as the plan spells it */
-		memcpy(isolated->vm, vm->name, strlen(vm->name) + 1);
-		isolated->ip = vm->ip;
-		isolated->mac = vm->mac;
-		changed = true;
-	}
-	return changed;
+	while (same < isolation->count && is_as_planned(&isolation->list[same], plan))
+		same++;
+	if (same == isolation->count)
+		return false;
+	for (size_t i = 0; i < isolation->count; i++)
+		follow_one(&made, isolation, &isolation->list[i], plan);
+	for (size_t i = 0; i < isolation->count; i++)
+		follow_name(&made, isolation, &isolation->list[i], plan);
+	for (size_t i = 0; i < isolation->count; i++)
+		isolated_done(&isolation->list[i]);
+	free(isolation->list);
+	isolation->list = made.list;
+	isolation->count = made.count;
+	return true;
 }
 
 bool isolated_see(struct isolated *isolated, const struct port *port)
@@ -123,41 +211,118 @@ bool isolated_see(struct isolated *isolated, const struct port *port)
 	return true;
 }
 
-/* A link that has the index and the name is the same one: after a reboot of the host it may not
- * be, but then the VM has a new port as well. */
+bool isolated_forget(struct isolated *isolated, unsigned index)
+{
+	for (size_t i = 0; i < isolated->port_count; i++) {
+		if (isolated->ports[i].index != index)
+			continue;
+		isolated->ports[i] = isolated->ports[--isolated->port_count];
+		return true;
+	}
+	return false;
+}
+
+static bool is_same_link(const struct port *a, const struct port *b)
+{
+	return a->index == b->index && !strcmp(a->name, b->name);
+}
+
+bool isolation_claim(struct isolation *isolation, const struct mac *mac, const struct port *port)
+{
+	struct claim *claim = NULL;
+
+	for (size_t i = 0; i < isolation->claim_count; i++) {
+		if (isolation->claims[i].port.index == port->index)
+			claim = &isolation->claims[i];
+	}
+	if (claim && is_same_link(&claim->port, port) && mac_equal(&claim->mac, mac))
+		return false;
+	if (!claim) {
+		isolation->claims = xrealloc(isolation->claims, isolation->claim_count + 1,
+			sizeof(*isolation->claims));
+		claim = &isolation->claims[isolation->claim_count++];
+	}
+	*claim = (struct claim){ *mac, *port };
+	return true;
+}
+
+const struct mac *isolation_claimed(const struct isolation *isolation, const struct port *port)
+{
+	for (size_t i = 0; i < isolation->claim_count; i++) {
+		if (is_same_link(&isolation->claims[i].port, port))
+			return &isolation->claims[i].mac;
+	}
+	return NULL;
+}
+
+bool isolation_note_mask(struct isolation *isolation, const struct port *port)
+{
+	for (size_t i = 0; i < isolation->mask_count; i++) {
+		if (is_same_link(&isolation->masks[i], port))
+			return false;
+	}
+	isolation->masks = xrealloc(isolation->masks, isolation->mask_count + 1, sizeof(*port));
+	isolation->masks[isolation->mask_count++] = *port;
+	return true;
+}
+
 static bool is_there(const struct port *port, const struct port *ports, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (ports[i].index == port->index && !strcmp(ports[i].name, port->name))
+		if (is_same_link(&ports[i], port))
 			return true;
 	}
 	return false;
 }
 
+static size_t prune(struct port *list, size_t list_count, const struct port *ports, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list_count; i++) {
+		if (is_there(&list[i], ports, count))
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
 bool isolation_prune(struct isolation *isolation, const struct port *ports, size_t count)
 {
+	size_t before = isolation->claim_count + isolation->mask_count, kept = 0;
 	bool changed = false;
 
 	for (size_t i = 0; i < isolation->count; i++) {
 		struct isolated *isolated = &isolation->list[i];
-		size_t kept = 0;
+		size_t left = prune(isolated->ports, isolated->port_count, ports, count);
 
-		for (size_t p = 0; p < isolated->port_count; p++) {
-			if (is_there(&isolated->ports[p], ports, count))
-				isolated->ports[kept++] = isolated->ports[p];
-		}
-		changed = changed || kept != isolated->port_count;
-		isolated->port_count = kept;
+		changed = changed || left != isolated->port_count;
+		isolated->port_count = left;
 	}
-	return changed;
+	for (size_t i = 0; i < isolation->claim_count; i++) {
+		if (is_there(&isolation->claims[i].port, ports, count))
+			isolation->claims[kept++] = isolation->claims[i];
+	}
+	isolation->claim_count = kept;
+	isolation->mask_count = prune(isolation->masks, isolation->mask_count, ports, count);
+	return changed || isolation->claim_count + isolation->mask_count != before;
+}
+
+bool isolation_boot(struct isolation *isolation, const char *boot)
+{
+	bool is_other = *isolation->boot && *boot && strcmp(isolation->boot, boot) != 0;
+
+	if (*boot)
+		snprintf(isolation->boot, sizeof(isolation->boot), "%s", boot);
+	return is_other && isolation_prune(isolation, NULL, 0);
 }
 
 void isolation_copy(const struct isolation *isolation, struct isolation *ret_copy)
 {
-	struct isolation copy = { copy_list(isolation->list, isolation->count,
-					  sizeof(*isolation->list)),
-		isolation->count };
+	struct isolation copy = *isolation;
 
+	copy.list = copy_list(copy.list, copy.count, sizeof(*copy.list));
+	copy.claims = copy_list(copy.claims, copy.claim_count, sizeof(*copy.claims));
+	copy.masks = copy_list(copy.masks, copy.mask_count, sizeof(*copy.masks));
 	for (size_t i = 0; i < copy.count; i++) {
 		struct isolated *isolated = &copy.list[i];
 
@@ -174,6 +339,8 @@ void isolation_done(struct isolation *isolation)
 	for (size_t i = 0; i < isolation->count; i++)
 		isolated_done(&isolation->list[i]);
 	free(isolation->list);
+	free(isolation->claims);
+	free(isolation->masks);
 	*isolation = (struct isolation){ 0 };
 }
 
@@ -194,18 +361,27 @@ static void format_one(const struct isolated *isolated, FILE *out)
 	if (*isolated->wanted_port)
 		fprintf(out, "port %s %s\n", isolated->vm, isolated->wanted_port);
 	for (size_t i = 0; i < isolated->port_count; i++)
-		fprintf(out, "seen %s %s %u %u\n", isolated->vm, isolated->ports[i].name,
-			isolated->ports[i].index, isolated->ports[i].group_fwd_mask);
+		fprintf(out, "seen %s %s %u\n", isolated->vm, isolated->ports[i].name,
+			isolated->ports[i].index);
 }
 
 char *isolation_format(const struct isolation *isolation, size_t *ret_len)
 {
-	char *text = NULL;
-	FILE *out = open_memstream(&text, ret_len);
+	FILE *out;
+	char *text = NULL, mac[MAC_STRLEN];
 
+	out = open_memstream(&text, ret_len);
 	if (!out)
 		abort();
 	fputs(FILE_HEADER "; eipd writes it: edit it only while eipd is stopped\n", out);
+	if (*isolation->boot)
+		fprintf(out, "boot %s\n", isolation->boot);
+	for (size_t i = 0; i < isolation->mask_count; i++)
+		fprintf(out, "mask %s %u %u\n", isolation->masks[i].name, isolation->masks[i].index,
+			isolation->masks[i].group_fwd_mask);
+	for (size_t i = 0; i < isolation->claim_count; i++)
+		fprintf(out, "claim %s %s %u\n", mac_format(&isolation->claims[i].mac, mac),
+			isolation->claims[i].port.name, isolation->claims[i].port.index);
 	for (size_t i = 0; i < isolation->count; i++)
 		format_one(&isolation->list[i], out);
 	if (fclose(out))
@@ -213,11 +389,13 @@ char *isolation_format(const struct isolation *isolation, size_t *ret_len)
 	return text;
 }
 
-static const char *parse_isolate(struct isolated *isolated, char *const *word, size_t count)
+static const char *parse_isolate(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
 {
 	struct mac mac;
 	uint32_t ip;
 
+	(void)isolation;
 	if (count == 2)
 		return NULL;
 	if (count != 4)
@@ -231,10 +409,12 @@ static const char *parse_isolate(struct isolated *isolated, char *const *word, s
 	return NULL;
 }
 
-static const char *parse_allow(struct isolated *isolated, char *const *word, size_t count)
+static const char *parse_allow(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
 {
 	struct ip4_prefix prefix;
 
+	(void)isolation;
 	if (count != 3 || ip4_prefix_parse(word[2], &prefix))
 		return "expected allow VM ADDR/LEN";
 	if (isolated->allow_count == ALLOW_MAX)
@@ -260,61 +440,136 @@ static bool parse_port_name(const char *word, char name[IFNAMSIZ])
 	return true;
 }
 
-static const char *parse_port(struct isolated *isolated, char *const *word, size_t count)
+static const char *parse_port(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
 {
+	(void)isolation;
 	return count == 3 && parse_port_name(word[2], isolated->wanted_port)
 		? NULL
 		: "expected port VM PORT";
 }
 
-static const char *parse_seen(struct isolated *isolated, char *const *word, size_t count)
+/* Name and index. */
+static bool parse_link(char *const *word, struct port *ret_port)
 {
 	struct port port = { 0 };
+
+	if (!parse_port_name(word[0], port.name) ||
+		number_parse(word[1], 1, INT32_MAX, &port.index))
+		return false;
+	*ret_port = port;
+	return true;
+}
+
+static bool parse_mask(const char *word, struct port *port)
+{
 	uint32_t mask;
 
-	if (count != 5 || !parse_port_name(word[2], port.name) ||
-		number_parse(word[3], 1, INT32_MAX, &port.index) ||
-		number_parse(word[4], 0, UINT16_MAX, &mask))
-		return "expected seen VM PORT INDEX MASK";
-	port.group_fwd_mask = (uint16_t)mask;
+	if (number_parse(word, 0, UINT16_MAX, &mask))
+		return false;
+	port->group_fwd_mask = (uint16_t)mask;
+	return true;
+}
+
+/* Once the mask stood here. */
+static const char *parse_seen(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
+{
+	struct port port;
+
+	if (count < 4 || count > 5 || !parse_link(&word[2], &port) ||
+		(count == 5 && !parse_mask(word[4], &port)))
+		return "expected seen VM PORT INDEX";
 	if (isolated->port_count == ISOLATION_MAX)
 		return "too many of them";
+	if (count == 5 && isolation->mask_count < ISOLATION_MAX)
+		(void)isolation_note_mask(isolation, &port);
 	(void)isolated_see(isolated, &port);
 	return NULL;
 }
 
+static const char *parse_boot(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
+{
+	(void)isolated;
+	if (count != 2 || strlen(word[1]) >= BOOT_ID_SIZE || !plan_name_is_valid(word[1]))
+		return "expected boot ID";
+	snprintf(isolation->boot, sizeof(isolation->boot), "%s", word[1]);
+	return NULL;
+}
+
+static const char *parse_mask_line(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
+{
+	struct port port;
+
+	(void)isolated;
+	if (count != 4 || !parse_link(&word[1], &port) || !parse_mask(word[3], &port))
+		return "expected mask PORT INDEX MASK";
+	if (isolation->mask_count == ISOLATION_MAX)
+		return "too many of them";
+	(void)isolation_note_mask(isolation, &port);
+	return NULL;
+}
+
+static const char *parse_claim(struct isolation *isolation, struct isolated *isolated,
+	char *const *word, size_t count)
+{
+	struct port port;
+	struct mac mac;
+
+	(void)isolated;
+	if (count != 4 || mac_parse(word[1], &mac) || !mac_is_host(&mac) ||
+		!parse_link(&word[2], &port))
+		return "expected claim MAC PORT INDEX";
+	if (isolation->claim_count == CLAIM_MAX)
+		return "too many of them";
+	(void)isolation_claim(isolation, &mac, &port);
+	return NULL;
+}
+
+/* `isolated` is NULL in lines that name no VM. */
 static const struct {
 	const char *word;
-	const char *(*parse)(struct isolated *isolated, char *const *word, size_t count);
+	bool names_vm;
+	const char *(*parse)(struct isolation *isolation, struct isolated *isolated,
+		char *const *word, size_t count);
 } kinds[] = {
-	{ "isolate", parse_isolate },
-	{ "allow", parse_allow },
-	{ "port", parse_port },
-	{ "seen", parse_seen },
+	{ "isolate", true, parse_isolate },
+	{ "allow", true, parse_allow },
+	{ "port", true, parse_port },
+	{ "seen", true, parse_seen },
+	{ "boot", false, parse_boot },
+	{ "mask", false, parse_mask_line },
+	{ "claim", false, parse_claim },
 };
+
+#define KINDS (sizeof(kinds) / sizeof(*kinds))
 
 /* What is wrong with it; NULL: nothing. The VM is isolated whatever else the line says. */
 static const char *parse_line(struct isolation *isolation, char *line)
 {
 	char *word[WORDS_MAX], *rest = NULL;
 	struct isolated *isolated;
-	size_t count = 0;
+	size_t count = 0, kind = 0;
 
 	for (char *next = strtok_r(line, " \t\r", &rest); next && count < WORDS_MAX;
 		next = strtok_r(NULL, " \t\r", &rest))
 		word[count++] = next;
 	if (!count || *word[0] == '#')
 		return NULL;
+	while (kind < KINDS && strcmp(word[0], kinds[kind].word) != 0)
+		kind++;
+	if (kind < KINDS && !kinds[kind].names_vm)
+		return kinds[kind].parse(isolation, NULL, word, count);
 	if (count < 2 || !plan_name_is_valid(word[1]))
 		return "there is no VM's name in it";
 	if (isolation->count == ISOLATION_MAX && !isolation_find(isolation, word[1]))
 		return "too many VMs";
 	isolated = find_or_add(isolation, word[1]);
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
-		if (!strcmp(word[0], kinds[i].word))
-			return kinds[i].parse(isolated, word, count);
-	}
-	return "expected isolate, allow, port or seen";
+	if (kind == KINDS)
+		return "expected isolate, allow, port, seen, boot, mask or claim";
+	return kinds[kind].parse(isolation, isolated, word, count);
 }
 
 int isolation_parse(char *text, const char *file, struct isolation *ret_isolation,

@@ -4,7 +4,9 @@
  * ports of the bridge they were seen; and the state file of it. Pure.
  *
  * It goes by the VM's name, and lasts until it is taken back: what the plan said last of the VM is
- * kept here, so that a VM that leaves the plan does not get free by that.
+ * kept here, so that a VM that leaves the plan does not get free by that. Nor does one that gets
+ * another name or another MAC there; a plan that gives its name to one VM and its MAC to another
+ * isolates both.
  */
 #ifndef EIPD_NATMGR_ISOLATION_H
 #define EIPD_NATMGR_ISOLATION_H
@@ -17,11 +19,19 @@
 /* A bridge has at most 1023 ports. */
 #define ISOLATION_MAX 1024
 #define ALLOW_MAX     64
+#define BOOT_ID_SIZE  40 /* /proc/sys/kernel/random/boot_id */
 
 struct port {
 	unsigned index; /* of the link; the kernel gives no index twice before it has given all */
 	char name[IFNAMSIZ];
-	uint16_t group_fwd_mask; /* as it was before the VM was isolated; see GUARD_FWD_MASK */
+	uint16_t group_fwd_mask; /* see GUARD_FWD_MASK */
+	struct mac mac;          /* of the link; hypervisors make it of the guest's */
+};
+
+/* Whose port it is, as the host has said by `vm port`. */
+struct claim {
+	struct mac mac; /* of the VM in the plan */
+	struct port port;
 };
 
 struct isolated {
@@ -38,6 +48,11 @@ struct isolated {
 struct isolation {
 	struct isolated *list; /* in the order in which they were isolated */
 	size_t count;
+	struct claim *claims; /* of VMs that are isolated, and of others */
+	size_t claim_count;
+	struct port *masks; /* ports whose group_fwd_mask we changed, with what they had */
+	size_t mask_count;
+	char boot[BOOT_ID_SIZE]; /* of the kernel whose links the ports are; "": not known */
 };
 
 /* NULL where the VM is not isolated. Names are compared without regard to case. */
@@ -54,6 +69,16 @@ bool isolation_follow(struct isolation *isolation, const struct plan *plan);
 bool port_name_is_valid(const char *name);
 /* The VM is on this port, too. True: that is new. */
 bool isolated_see(struct isolated *isolated, const struct port *port);
+/* The port is not the VM's after all. True: that is new. */
+bool isolated_forget(struct isolated *isolated, unsigned index);
+/* The port is now whose the MAC is, and nobody else's. True: that is new. */
+bool isolation_claim(struct isolation *isolation, const struct mac *mac, const struct port *port);
+/* NULL: nobody has said whose port it is. */
+const struct mac *isolation_claimed(const struct isolation *isolation, const struct port *port);
+/* Notes what the port has before it is changed. True: that is new. */
+bool isolation_note_mask(struct isolation *isolation, const struct port *port);
+/* What the kernel says of its links is another kernel's: they are forgotten. True: there were some. */
+bool isolation_boot(struct isolation *isolation, const char *boot);
 /* Ports that are no more are forgotten. True: there were some. */
 bool isolation_prune(struct isolation *isolation, const struct port *ports, size_t count);
 

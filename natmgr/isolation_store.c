@@ -6,6 +6,7 @@
 #include "natmgr/isolation_store.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,33 +31,38 @@ int isolation_store_save(const char *path, const struct isolation *isolation)
 	return err;
 }
 
-/* -ENOENT: there is none; -EINVAL: damaged, but *ret_isolation has what can be made of it. */
-static int read_file(const char *path, struct isolation *ret_isolation, struct problems *problems)
+enum outcome { FILE_READ, FILE_MISSING, FILE_DAMAGED, FILE_UNREADABLE };
+
+/* Of a damaged one *ret_isolation has what can be made of it; *ret_err says why it is unreadable. */
+static enum outcome read_file(const char *path, struct isolation *ret_isolation,
+	struct problems *problems, int *ret_err)
 {
 	char *text;
 	size_t len;
 	int err = statefile_read_damaged(path, STATE_MAX, &text, &len);
+	bool has_nul = err > 0;
 
 	*ret_isolation = (struct isolation){ 0 };
 	if (err == -ENOENT)
-		return err;
+		return FILE_MISSING;
 	if (err < 0) {
 		problem_add(problems, path, 0, "cannot be read: %s", strerror(-err));
-		return err;
+		*ret_err = err;
+		return FILE_UNREADABLE;
 	}
-	if (err)
+	if (has_nul)
 		problem_add(problems, path, 0, "there are NULs in it");
-	if (isolation_parse(text, path, ret_isolation, problems) || err)
-		err = -EINVAL;
+	err = isolation_parse(text, path, ret_isolation, problems);
 	free(text);
-	return err;
+	return err || has_nul ? FILE_DAMAGED : FILE_READ;
 }
 
 void isolation_store_check(const char *path, struct problems *problems)
 {
 	struct isolation isolation;
+	int err;
 
-	(void)read_file(path, &isolation, problems);
+	(void)read_file(path, &isolation, problems, &err);
 	isolation_done(&isolation);
 }
 
@@ -94,21 +100,71 @@ static void set_aside(const char *path, const struct problems *problems, size_t 
 	free(aside);
 }
 
-void isolation_store_load(const char *path, struct nft *nft, struct isolation *ret_isolation)
+/* A kernel that runs has one, unless somebody hides /proc from us. */
+static void read_boot(char boot[static BOOT_ID_SIZE])
 {
-	struct problems problems = { 0 };
-	size_t before;
-	int err = read_file(path, ret_isolation, &problems);
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
 
-	before = ret_isolation->count;
-	if (err && nft)
-		(void)nft_read_counters(nft, take_isolated, ret_isolation);
-	if (ret_isolation->count != before)
+	*boot = '\0';
+	if (!file)
+		return;
+	if (!fgets(boot, BOOT_ID_SIZE, file))
+		*boot = '\0';
+	boot[strcspn(boot, "\n")] = '\0';
+	fclose(file);
+}
+
+static void ask_kernel(const char *path, struct nft *nft, struct isolation *isolation)
+{
+	size_t before = isolation->count;
+
+	if (nft)
+		(void)nft_read_counters(nft, take_isolated, isolation);
+	if (isolation->count != before)
 		log_error(
 			"isolation: %zu VMs are isolated in the kernel, but not in %s; they stay so "
 			"until eipctl vm rejoin",
-			ret_isolation->count - before, path);
-	if (err && err != -ENOENT)
+			isolation->count - before, path);
+}
+
+int isolation_store_load(const char *path, struct nft *nft, struct isolation *ret_isolation,
+	char **ret_error)
+{
+	struct problems problems = { 0 };
+	char boot[BOOT_ID_SIZE];
+	int err = 0;
+	enum outcome outcome = read_file(path, ret_isolation, &problems, &err);
+
+	switch (outcome) {
+	case FILE_READ:
+		break;
+	case FILE_MISSING:
+		ask_kernel(path, nft, ret_isolation);
+		break;
+	case FILE_DAMAGED:
+		ask_kernel(path, nft, ret_isolation);
 		set_aside(path, &problems, ret_isolation->count);
+		if (ret_isolation->count)
+			break;
+		*ret_error = xasprintf(
+			"%s is damaged and names nobody, nor does the kernel: who is isolated is "
+			"not known; if nobody is, remove the file",
+			path);
+		err = -EINVAL;
+		break;
+	case FILE_UNREADABLE:
+		*ret_error = xasprintf(
+			"%s cannot be read (%s): who is isolated is not known; make it readable, "
+			"or remove it, and then only those stay isolated whom the kernel names",
+			path, strerror(-err));
+		break;
+	}
 	problems_done(&problems);
+	if (err)
+		return err;
+	read_boot(boot);
+	if (isolation_boot(ret_isolation, boot))
+		log_info("isolation: the host has been started anew; VMs are looked for on the "
+			 "ports that there are now");
+	return 0;
 }

@@ -16,9 +16,12 @@ char *isolation_store_path(const struct config *config);
 int isolation_store_save(const char *path, const struct isolation *isolation);
 /*
  * What the file says. Where it is gone or damaged, also whom the kernel's table names (nft may be
- * NULL); a damaged file is set aside, and the log says so.
+ * NULL); a damaged file is set aside, and the log says so. 0; or -errno and a sentence in
+ * *ret_error, which the caller frees: who is isolated cannot be known, and nobody must get free by
+ * that.
  */
-void isolation_store_load(const char *path, struct nft *nft, struct isolation *ret_isolation);
+int isolation_store_load(const char *path, struct nft *nft, struct isolation *ret_isolation,
+	char **ret_error);
 /* For `eipd -t`. */
 void isolation_store_check(const char *path, struct problems *problems);
 

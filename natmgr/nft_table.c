@@ -15,6 +15,10 @@ size_t nft_field_len(enum nft_field field)
 {
 	static const uint8_t lens[NFT_FIELD_COUNT] = { [NFT_FIELD_PORT_IN] = 4,
 		[NFT_FIELD_PORT_OUT] = 4,
+		[NFT_FIELD_PORT_IN_NAME] = 16,
+		[NFT_FIELD_PORT_OUT_NAME] = 16,
+		[NFT_FIELD_BRIDGE_IN] = 16,
+		[NFT_FIELD_BRIDGE_OUT] = 16,
 		[NFT_FIELD_ETHER_SOURCE] = 6,
 		[NFT_FIELD_ETHER_DESTINATION] = 6,
 		[NFT_FIELD_ETHER_TYPE] = 2,

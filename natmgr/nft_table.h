@@ -20,6 +20,10 @@ enum nft_field {
 	NFT_FIELD_NONE,
 	NFT_FIELD_PORT_IN,           /* iif: index of the link, in the host's byte order */
 	NFT_FIELD_PORT_OUT,          /* oif */
+	NFT_FIELD_PORT_IN_NAME,      /* iifname: as the next, padded with NULs */
+	NFT_FIELD_PORT_OUT_NAME,     /* oifname */
+	NFT_FIELD_BRIDGE_IN,         /* meta ibrname: of the bridge that the port belongs to */
+	NFT_FIELD_BRIDGE_OUT,        /* meta obrname */
 	NFT_FIELD_ETHER_SOURCE,      /* ether saddr */
 	NFT_FIELD_ETHER_DESTINATION, /* ether daddr */
 	NFT_FIELD_ETHER_TYPE,        /* ether type; 802.1Q for tagged frames */
@@ -36,14 +40,14 @@ enum nft_field {
 	NFT_FIELD_COUNT
 };
 
-/* The octets of a field; 4 for links. */
+/* The octets of a field; 4 for indexes of links, IFNAMSIZ for names. */
 size_t nft_field_len(enum nft_field field);
 
 struct nft_match {
 	uint8_t field;                 /* enum nft_field */
 	bool differs;                  /* matches what is NOT so */
 	uint8_t bits;                  /* how many leading bits are compared; 0: all */
-	uint8_t value[NFT_VALUE_SIZE]; /* in network byte order, but for links */
+	uint8_t value[NFT_VALUE_SIZE]; /* in network byte order, but for indexes of links */
 };
 
 enum nft_action {

@@ -39,7 +39,7 @@ void seating_replan(struct seating *seating, const struct plan *plan,
 	seating->plan = plan;
 }
 
-const struct port *seating_port(const struct seating *seating, unsigned index)
+struct port *seating_port(const struct seating *seating, unsigned index)
 {
 	for (size_t i = 0; i < seating->port_count; i++) {
 		if (seating->ports[i].index == index)

@@ -28,7 +28,7 @@ void seating_replan(struct seating *seating, const struct plan *plan,
 
 /* The ports there are now, by ascending index; takes the list over. True: they are not as before. */
 bool seating_set_ports(struct seating *seating, struct port *ports, size_t count);
-const struct port *seating_port(const struct seating *seating, unsigned index);
+struct port *seating_port(const struct seating *seating, unsigned index);
 const struct port *seating_port_by_name(const struct seating *seating, const char *name);
 
 /* The MAC was seen on a port. True: the seating changed. */

@@ -85,6 +85,14 @@ ctl vm isolate vm-001 >/dev/null
 vm_lease vm-001
 on_port() { grep -q "^seen vm-001 vnet1 " "$STATE/isolated"; }
 check "an isolated VM is on its port" wait_for 5 on_port
+# What only our rules keep from going to all reaches them when they are there, and not before.
+link_local() { ip -n "$HV" -d link show vnet1 | grep -o 'group_fwd_mask [^ ]*'; }
+is "link-local groups of its port meet our rules" "$(link_local)" "group_fwd_mask 0x4001"
+ctl vm rejoin vm-001 >/dev/null
+is "rejoined: they are treated as before" "$(link_local)" "group_fwd_mask 0"
+check "the rules are refused, and with them the isolation" not fails sendto ENOBUFS 1 vm isolate vm-001
+is "then link-local groups are treated as before" "$(link_local)" "group_fwd_mask 0"
+ctl vm isolate vm-001 >/dev/null
 sweep recvmsg ENOBUFS 1 status reload
 sweep sendmsg EMFILE 1 status reload
 check "the stop is clean" daemon_end TERM

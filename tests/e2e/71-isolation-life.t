@@ -481,9 +481,21 @@ quietly "another MAC in the plan: it is cut off with either" <<END
 vm-001 icmp,raw,icmp/mac=elsewhere,raw/mac=elsewhere vm-002,lan,host | nobody
 END
 sed -i '/^elsewhere/d' "$T/world"
+plan "${everybody[@]}"
+ctl reload >/dev/null
 plan "$MAC1,renamed,$IP1" "${everybody[@]:1}"
 ctl reload >/dev/null
 cut_off_port "another name in the plan: it is cut off" vm-001
+is "and is isolated by that name" "$(isolated)" '["renamed"]'
+is "which is what is told of it" "$(field '[d["isolated"], d["port"]]' vm show renamed)" '[true, "vnet5"]'
+daemon_end KILL
+daemon_up
+cut_off_port "another name in the plan, after a restart: it is cut off" vm-001
+check "it rejoins by that name" ctl vm rejoin renamed
+quietly "and is free" <<END
+vm-001 icmp,raw vm-002,lan,host | target
+END
+check "it is isolated again" ctl vm isolate renamed
 plan "${everybody[@]}"
 ctl reload >/dev/null
 cut_off "the plan as it was: it is cut off"
@@ -558,17 +570,47 @@ damaged "a file cut off" < <(printf %s "${good:0:${#good}-9}")
 damaged "zeros" < <(head -c 512 /dev/zero)
 damaged "a bad line" < <(printf '%s\nvm-002 and so on\n' "$good")
 damaged "a later version" < <(sed '1s/version 1/version 7/' <<<"$good")
+# Who is isolated is not known: nobody gets free by that.
 daemon_end KILL
-chmod 000 "$STATE/isolated"
 rm "$STATE/isolated"
-mkdir "$STATE/isolated" # nobody can read this
-daemon_start
-sleep 1.2
-cut_off_port "a file that cannot be read: it is cut off" vm-001
-daemon_end KILL
+mkdir "$STATE/isolated"
+for what in "the kernel has the table" "the kernel has no table"; do
+	check "a file that cannot be read, $what: it does not start" not daemon_start
+	like "and says why, and what to do" "$(<"$T/start")" "$STATE/isolated cannot be read .*not known; .*remove"
+	like "-t says so as well" "$(eipd -t 2>&1)" "$STATE/isolated: cannot be read"
+	[[ $what != *has\ the* ]] || cut_off_port "$what: it is cut off" vm-001
+	hv nft delete table bridge eipd 2>/dev/null
+done
 rmdir "$STATE/isolated"
+head -c 512 /dev/zero >"$STATE/isolated"
+check "a file of zeros, and no table in the kernel: it does not start" not daemon_start
+like "and says why, and what to do" "$(<"$T/start")" "$STATE/isolated is damaged .*not known; .*remove"
 printf '%s\n' "$good" >"$STATE/isolated"
+rm -f "$STATE"/isolated.damaged
 daemon_up
+cut_off_port "with the right file it starts, and it is cut off" vm-001
+
+# The host has been started anew: what had the name and the index of a port may be another VM's.
+seen=$(sed -n 's/^seen vm-001 //p' "$STATE/isolated")
+is "the file has the port" "$seen" "vnet5 $(hv cat /sys/class/net/vnet5/ifindex)"
+boot=$(sed -n 's/^boot //p' "$STATE/isolated")
+is "and the boot that it is of" "$boot" "$(cat /proc/sys/kernel/random/boot_id)"
+daemon_end KILL
+hv nft delete table bridge eipd
+sed -i "s/^boot .*/boot 00000000-0000-4000-8000-000000000000/
+	s/^seen vm-001 .*/seen vm-001 vnet2 $(hv cat /sys/class/net/vnet2/ifindex)/" "$STATE/isolated"
+daemon_up
+quietly "another boot: a healthy VM that has name and index of its port is free" <<END
+vm-002 icmp,raw,arp lan,host | target
+END
+vm_lease vm-001
+check "and it is found where it is now" wait_for 3 port_is vm-001 vnet5
+cut_off_port "it is cut off" vm-001
+daemon_end KILL
+sed -i '/^boot /d' "$STATE/isolated"
+daemon_up
+is "a file of an older eipd, without a boot: the port counts" "$(port_of vm-001)" vnet5
+check "and now has one" grep -q "^boot $boot" "$STATE/isolated"
 check "rejoin ends all of it" ctl vm rejoin vm-001
 free "it is free"
 daemon_end TERM

@@ -52,9 +52,15 @@ like "and says so" "$(<"$T/start")" "$CONF:[0-9]+: .*perhaps"
 conf inner.anti-spoof yes
 
 # ---- two VMs that the bridge knows already
+# link_local PORT: which link-local groups it treats like any other
+link_local() { ip -n "$HV" -d link show "$1" | grep -o 'group_fwd_mask [^ ]*'; }
+ip -n "$HV" link set vnet2 type bridge_slave group_fwd_mask 8
 vm vm-001 busybox ping -c 1 -W 2 "$BRIDGE" >/dev/null
 vm vm-002 busybox ping -c 1 -W 2 "$BRIDGE" >/dev/null
 daemon_up
+is "LLDP's group and the spanning tree's meet our rules, beside what did before" \
+	"$(link_local vnet1) $(link_local vnet2)" "group_fwd_mask 0x4001 group_fwd_mask 0x4009"
+is "but not of the uplink" "$(link_local eth1)" "group_fwd_mask 0"
 ctl ip bind vm-001 "$EIP1" >/dev/null
 ctl ip bind vm-002 "$EIP2" >/dev/null
 
@@ -169,25 +175,67 @@ ip -n "$HV" link del vnet4
 ip netns del "$P-rogue"
 sed -i '/^rogue/d' "$T/world"
 
-# The first frames of a port, before anybody can have noticed that it is there: nobody can play a
-# VM that is known. (Other lies end when the port is known, some milliseconds later.)
+# The first frames of a port, before anybody can have noticed that it is there; and while the daemon
+# is not there to notice: nobody can play a VM, whether it is known or not, or be somebody else.
 vm_up rogue "$ROGUE"
 corner rogue inner "$P-rogue" eth0 192.168.6.99
-for ((i = 0; i < 5; i++)); do
+# first_frames NAME: the port leaves the bridge, and sends again from the moment that it is back
+first_frames() {
 	ip -n "$HV" link set vnet5 down
 	ip -n "$HV" link set vnet5 nomaster
-	background "first-$i" stream 5000 <<END
+	background "$1" stream 5000 <<END
 rogue icmp/mac=vm-001/ip=vm-001,arp-announce/mac=vm-001/ip=vm-001,arp-announce/mac=vm-002/ip=vm-002,raw/mac=vm-001 lan,host
+rogue icmp,udp,arp-reply/ip=host,arp-announce/ip=vm-001,offer,ping6,raw,vlan lan,vm-002
+rogue icmp,arp,arp-reply/ip=vm-001,arp-announce/ip=lan host
+rogue icmp/mac=vm-004,arp-reply/mac=vm-004/ip=host,icmp/mac=vm-004/ip=vm-001 lan,vm-002,host
 END
 	ip -n "$HV" link set vnet5 master br0 up
 	sleep 0.3
-	end_of "first-$i"
+	end_of "$1"
+}
+for ((i = 0; i < 5; i++)); do
+	first_frames "first-$i"
 done
 cat "$T"/first-? >"$T/first"
 nothing_arrived "the first frames of a fresh port: nothing arrives" first
+daemon_end KILL
+ip -n "$HV" link del vnet5
+ip netns del "$P-rogue"
+ports=4
+vm_up rogue "$ROGUE" # another index
+first_frames away
+nothing_arrived "a port that came while the daemon was away: nothing arrives" away
+quietly "nor after that" <<END
+rogue icmp,raw,arp-reply/ip=host,offer,ping6,vlan lan,vm-002 | nobody
+rogue icmp,arp host | nobody
+rogue icmp/mac=vm-004/ip=vm-004 lan | target
+END
+daemon_up
+quietly "nor when the daemon is back" <<END
+rogue icmp,raw,arp-reply/ip=host,offer,ping6,vlan lan,vm-002,host | nobody
+END
 ip -n "$HV" link del vnet5
 ip netns del "$P-rogue"
 sed -i '/^rogue/d' "$T/world"
+
+# Another bridge of the host is none of our business, and a MAC may be there as well.
+ip -n "$HV" link add br1 type bridge
+ip -n "$HV" link set br1 up
+for name in x y; do
+	namespace "$P-$name"
+	ip -n "$HV" link add "veth-$name" type veth peer name eth0 netns "$P-$name"
+	ip -n "$HV" link set "veth-$name" master br1 up
+	ip -n "$P-$name" link set eth0 up
+done
+ip -n "$P-x" link set eth0 address "$MAC1"
+ip -n "$P-x" addr add 10.9.9.1/24 dev eth0
+ip -n "$P-y" addr add 10.9.9.2/24 dev eth0
+for name in veth-x veth-y; do wait_for 5 link_ready "$name" || die "no $name"; done
+check "the MAC of a VM on another bridge" wait_for 5 vm x busybox ping -c 1 -W 1 10.9.9.2
+check "the VM itself" wait_for 5 works vm-001
+ip -n "$HV" link del br1
+ip -n "$HV" link del veth-x
+ip -n "$HV" link del veth-y
 
 # vm-001 moves to a new port: shut down and started again, elsewhere on the bridge.
 ip -n "$HV" link del vnet1
@@ -289,6 +337,12 @@ vm-001 icmp,icmp/ip=stranger,raw,ping6,vlan,offer vm-002,lan,host | target
 vm-001 arp/ip=stranger lan | vm-002 lan host
 END
 is "and the kernel has no table of ours" "$(hv nft list tables | grep -c eipd)" 0
+as_before() {
+	is "$1: link-local groups are treated as before" "$(link_local vnet2) $(for port in $(ip -n "$HV" -o link show master br0 |
+		sed 's/^[0-9]*: \([^@:]*\).*/\1/'); do [[ $port == vnet2 ]] || link_local "$port"; done | sort -u)" \
+		"group_fwd_mask 0x8 group_fwd_mask 0"
+}
+as_before "anti-spoof = no"
 
 # ---- what a frame costs
 # pace: sends the same frame again and again, and prints the nanoseconds that one takes. The frame
@@ -363,5 +417,11 @@ again=$(cost)
 ((again >= ten)) || ten=$again
 echo "# a frame from VM to VM: $without ns without anti-spoof, $ten ns with 10 VMs in the plan," \
 	"$thousands ns with 5,000: ratio $((thousands * 100 / ten)) %"
+daemon_end TERM
+conf nat.on-exit remove
+daemon_up
+like "on-exit = remove: while it is there" "$(link_local vnet2)" 0x4009
+daemon_end TERM
+as_before "on-exit = remove"
 check "5,000 VMs cost a frame no more than 10 do" test $((thousands * 2)) -le $((ten * 3))
 done_testing

@@ -85,6 +85,7 @@ static void take_isolated(struct input *input, struct isolation *isolation)
 
 static void take_situation(struct input *input, struct situation *situation)
 {
+	static const unsigned others[] = { 50 };
 	bool taken[PORTS] = { false };
 	unsigned flags = take(input);
 
@@ -94,13 +95,17 @@ static void take_situation(struct input *input, struct situation *situation)
 	(void)isolation_follow(&situation->isolation, choose_plan(take(input)));
 	for (unsigned i = 0; i < PORTS; i++)
 		situation->ports[i].index = FIRST_PORT + i;
-	situation->settings = (struct guard_settings){ .host = HOST,
-		.has_uplink = flags & 1,
-		.uplink = flags & 2 ? UPLINK : 0,
+	situation->settings = (struct guard_settings){ .inner = { HOST, 24 },
+		.knows_bridges = !(flags & 8),
+		.ports = situation->ports,
+		.port_count = flags & 2 ? PORTS : PORTS - 1,
+		.others = others,
+		.other_count = sizeof(others) / sizeof(*others),
+		.bridge_mac = { { 0x02, 0, 0, 0, 0, 0x77 } },
+		.bridge = BRIDGE,
+		.uplink = flags & 1 ? UPLINK_NAME : "",
 		.plan = situation->plan,
 		.anti_spoof = flags & 4,
-		.ports = situation->ports,
-		.port_count = flags & 8 ? PORTS : PORTS - 1,
 		.seats = situation->seats };
 	for (size_t i = 0; i < plan_count(situation->plan); i++) {
 		unsigned port = take(input) % (PORTS + 1);
@@ -304,7 +309,7 @@ static bool any_may(const struct situation *situation, unsigned port, const stru
 		if (is_on(isolated, port)) {
 			by_port = true;
 			may_one = may_one || may(isolated, reading);
-		} else if (isolated->ip && mac_equal(&isolated->mac, mac)) {
+		} else if (port < 50 && isolated->ip && mac_equal(&isolated->mac, mac)) {
 			by_mac = true;
 			may_by_mac = may_by_mac || may(isolated, reading);
 		}
@@ -313,22 +318,33 @@ static bool any_may(const struct situation *situation, unsigned port, const stru
 	return by_port ? may_one : may_by_mac;
 }
 
+/* The rules know that it is a port of our bridge. */
+static bool is_known(const struct situation *situation, unsigned port)
+{
+	return situation->settings.knows_bridges ||
+		(port >= FIRST_PORT && port < FIRST_PORT + situation->settings.port_count);
+}
+
 static void check_frame(const struct situation *situation, const struct frame *frame, unsigned in,
 	unsigned out)
 {
 	const struct reading reading = read_frame(frame);
 	struct bridge_rules rules = { .table = &situation->table,
 		.dropped = xcalloc(situation->table.counter_count + 1, sizeof(uint64_t)) };
-	bool is_guarded = situation->settings.anti_spoof &&
-		in < FIRST_PORT + situation->settings.port_count && in >= FIRST_PORT;
+	bool is_guarded = situation->settings.anti_spoof && in < 50 &&
+		(in != UPLINK || !*situation->settings.uplink);
 	bool comes_in = passes(&rules, NF_BR_PRE_ROUTING, frame, in, 0), concerned, may;
+	bool lies;
 
 	may = any_may(situation, in, &reading.source, &reading, may_send, &concerned);
 	if (concerned && comes_in && !may)
 		require("an isolated VM sends what it may not");
-	if (!concerned && comes_in && is_guarded && !is_honest(situation, &reading, in))
-		require("a dishonest frame passes");
+	lies = !concerned && is_guarded && !is_honest(situation, &reading, in);
+	if (lies && comes_in && is_known(situation, in))
+		require("a dishonest frame comes in");
 	if (comes_in && passes(&rules, NF_BR_FORWARD, frame, in, out)) {
+		if (lies && (is_known(situation, in) || is_known(situation, out)))
+			require("a dishonest frame passes");
 		may = any_may(situation, in, &reading.source, &reading, may_cross, &concerned);
 		if (concerned && !may)
 			require("an isolated VM reaches a port that it may not");
@@ -351,7 +367,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	take_situation(&input, &other);
 	in = take(&input) % (PORTS + 2);
 	in = in < PORTS ? FIRST_PORT + in : in == PORTS ? UPLINK : 50;
-	out = FIRST_PORT + take(&input) % PORTS;
+	out = in == 50 ? 51 : FIRST_PORT + take(&input) % PORTS;
 	check_tables(&one.table, &other.table);
 	frame.len = input.size < sizeof(frame.data) ? input.size : sizeof(frame.data);
 	if (frame.len >= 14 && in != out) {

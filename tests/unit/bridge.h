@@ -12,6 +12,7 @@
 #include <netinet/in.h>
 
 #include <linux/netfilter_bridge.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,22 @@ struct bridge_rules {
 	unsigned evaluated;
 	const char *error; /* rules that make no sense */
 };
+
+/* --- names ------------------------------------------------------------------------------- */
+
+#define BRIDGE      "br0"
+#define UPLINK_NAME "eth1"
+
+/* Where links are: those from 50 on are ports of another bridge. The link 2 is our uplink. */
+static inline void name_of(unsigned link, bool of_bridge, uint8_t name[static NFT_VALUE_SIZE])
+{
+	if (of_bridge)
+		snprintf((char *)name, NFT_VALUE_SIZE, link < 50 ? BRIDGE : "br1");
+	else if (link == 2)
+		snprintf((char *)name, NFT_VALUE_SIZE, UPLINK_NAME);
+	else
+		snprintf((char *)name, NFT_VALUE_SIZE, "vnet%u", link);
+}
 
 /* --- what rules see ----------------------------------------------------------------------- */
 
@@ -87,11 +104,17 @@ static inline bool packet_load(const struct packet *packet, enum nft_field field
 		[NFT_FIELD_ARP_SENDER_IP] = { 'n', 14 },
 		[NFT_FIELD_ARP_TARGET_IP] = { 'n', 24 },
 	};
-	unsigned link = field == NFT_FIELD_PORT_IN ? packet->in : packet->out;
+	bool is_in = field == NFT_FIELD_PORT_IN || field == NFT_FIELD_PORT_IN_NAME ||
+		field == NFT_FIELD_BRIDGE_IN;
+	unsigned link = is_in ? packet->in : packet->out;
 	size_t at = places[field].offset;
 
 	if (field == NFT_FIELD_PORT_IN || field == NFT_FIELD_PORT_OUT) {
 		memcpy(value, &link, sizeof(link));
+		return link != 0;
+	}
+	if (field >= NFT_FIELD_PORT_IN_NAME && field <= NFT_FIELD_BRIDGE_OUT) {
+		name_of(link, field >= NFT_FIELD_BRIDGE_IN, value);
 		return link != 0;
 	}
 	if (field == NFT_FIELD_TRANSPORT) {

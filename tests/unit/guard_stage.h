@@ -265,6 +265,7 @@ struct situation {
 	bool anti_spoof;
 	uint8_t seats[8];  /* VMs that sit on the ports they have; 0 ends */
 	bool lacks_uplink; /* none is configured */
+	bool by_ports;     /* rules cannot ask for bridges; the stranger's port is not known yet */
 };
 
 struct bridge {
@@ -278,16 +279,20 @@ struct bridge {
 static inline void bridge_up(struct bridge *bridge, const struct situation *situation)
 {
 	static const struct port ports[] = { { 11, "vnet1" }, { 12, "vnet2" }, { 13, "vnet3" },
-		{ 14, "vnet4" }, { 15, "vnet5" }, { 16, "vnet6" }, { 17, "vnet7" } };
+		{ 14, "vnet4" }, { 15, "vnet5" }, { 16, "vnet6" } };
+	static const unsigned others[] = { 50 };
 	static const struct nft_table nothing;
 	struct seat seats[8];
-	struct guard_settings settings = { .host = SELF,
-		.has_uplink = !situation->lacks_uplink,
-		.uplink = situation->lacks_uplink ? 0 : port_of(LAN),
+	struct guard_settings settings = { .inner = { SELF, 24 },
+		.bridge = BRIDGE,
+		.uplink = situation->lacks_uplink ? "" : UPLINK_NAME,
 		.anti_spoof = situation->anti_spoof,
+		.seats = seats,
+		.knows_bridges = !situation->by_ports,
 		.ports = ports,
 		.port_count = COUNT(ports),
-		.seats = seats };
+		.others = others,
+		.other_count = COUNT(others) };
 	struct problems problems = { 0 };
 	const char *why;
 	char *text;
@@ -295,6 +300,7 @@ static inline void bridge_up(struct bridge *bridge, const struct situation *situ
 	*bridge = (struct bridge){ .situation = situation, .plan = plan_of(PLAN) };
 	assert_true(asprintf(&text, "# eipd isolation, version 1\n%s", situation->isolated) > 0);
 	settings.plan = bridge->plan;
+	mac_of(HOST, settings.bridge_mac.byte);
 	assert_int_equal(isolation_parse(text, "isolated", &bridge->isolation, &problems), 0);
 	(void)isolation_follow(&bridge->isolation, bridge->plan);
 	for (size_t i = 0; situation->seats[i]; i++) {
@@ -352,7 +358,7 @@ static inline void forward(struct bridge *bridge, const struct frame *frame, enu
 	unsigned in = port_of(from);
 	enum party to = VM1;
 
-	while (to < PARTIES && !is_to(frame, to))
+	while (to < PARTIES && (!is_to(frame, to) || (in >= 50) != (port_of(to) >= 50)))
 		to++;
 	for (enum party party = VM1; party < PARTIES; party++) {
 		unsigned out = port_of(party);

@@ -35,7 +35,10 @@ static const struct situation unknown = {
 };
 static const struct situation unknown_off = { "isolate vm-999\n", false, { 0 } };
 static const struct situation two_ports = { SEEN1 "seen vm-001 vnet7 17 0\n", false, { 0 } };
+static const struct situation moved = { "isolate vm-001\nseen vm-001 vnet50 50 0\n", false, { 0 } };
 static const struct situation honest = { "", true, { VM1, VM2 } };
+static const struct situation by_ports = { "", true, { VM1, VM2 }, .by_ports = true };
+static const struct situation isolated_by_ports = { SEEN1, false, { 0 }, .by_ports = true };
 static const struct situation both = { SEEN1, true, { VM1, VM2 } };
 
 static const struct frame_row {
@@ -135,6 +138,14 @@ static const struct frame_row {
 	{ "isolated: what others send of its address", &isolated,
 		{ ICMP, VM2, VM3, .from_ip = VM1 }, "3" },
 	{ "isolated: on another bridge nothing changes", &isolated, { ICMP, OTHER, OTHER2 }, "y" },
+	{ "isolated: on another bridge its MAC is somebody else's", &isolated,
+		{ ICMP, OTHER, OTHER2, .from_mac = VM1 }, "y" },
+	{ "isolated: to its MAC on another bridge", &isolated,
+		{ ICMP, OTHER, OTHER2, .to_mac = VM1 }, "y" },
+	{ "isolated: its port on another bridge is still its port", &moved, { ICMP, OTHER, OTHER2 },
+		"" },
+	{ "isolated: what is sent to its port on another bridge", &moved, { ICMP, OTHER2, OTHER },
+		"" },
 	{ "isolated: the LAN and the host", &isolated, { ICMP, LAN, HOST }, "h" },
 
 	{ "by MAC: while its port is not known", &by_mac, { ICMP, VM1, VM2 }, "" },
@@ -189,6 +200,9 @@ static const struct frame_row {
 	{ "allow: tagged to there", &allowing, { TAGGED, VM1, FORENSIC }, "" },
 	{ "allow: a later fragment", &allowing, { FRAGMENT, VM1, FORENSIC }, "f" },
 	{ "allow: a later fragment from there", &allowing, { FRAGMENT, FORENSIC, VM1 }, "1" },
+	{ "allow 0.0.0.0/0: to itself, which the bridge would send to all", &allowing_all,
+		{ UDP, VM1, NOBODY, .to_ip = VM1 }, "" },
+	{ "allow 0.0.0.0/0: it announces itself", &allowing_all, { ARP_REQUEST, VM1, VM1 }, "h" },
 	{ "allow 0.0.0.0/0: another VM", &allowing_all, { TCP, VM1, VM2 }, "2" },
 	{ "allow 0.0.0.0/0: and back", &allowing_all, { TCP, VM2, VM1 }, "1" },
 	{ "allow 0.0.0.0/0: the host", &allowing_all, { TCP, VM1, HOST }, "h" },
@@ -305,10 +319,57 @@ static const struct frame_row {
 	{ "exempt: link-local group from the uplink", &honest, { RAW, LAN, EAPOL }, "h" },
 	{ "exempt: the host", &honest, { DHCP_OFFER, HOST, VM1 }, "1" },
 	{ "exempt: other bridges", &honest, { RAW, OTHER, OTHER2 }, "y" },
-	{ "exempt: other bridges, but for MACs of VMs that have a seat", &honest,
-		{ RAW, OTHER, OTHER2, .from_mac = VM1 }, "" },
+	{ "exempt: other bridges, with the MAC of a VM that has a seat on ours", &honest,
+		{ RAW, OTHER, OTHER2, .from_mac = VM1 }, "y" },
 	{ "exempt: LLDP of other bridges", &honest, { RAW, OTHER, LLDP }, "h" },
 	{ "exempt: link-local group of other bridges", &honest, { RAW, OTHER, EAPOL }, "h" },
+
+	{ "newcomer: honest, as a VM that has no seat yet", &honest,
+		{ ICMP, STRANGER, LAN, .from_mac = VM3, .from_ip = VM3 }, "l" },
+	{ "newcomer: as a VM that has a seat", &honest,
+		{ ICMP, STRANGER, LAN, .from_mac = VM1, .from_ip = VM1 }, "" },
+	{ "newcomer: a MAC of no plan", &honest, { ICMP, STRANGER, HOST }, "" },
+	{ "newcomer: to all", &honest, { RAW, STRANGER, EVERYBODY }, "" },
+	{ "newcomer: link-local group", &honest, { RAW, STRANGER, EAPOL }, "" },
+	{ "newcomer: ARP for the gateway", &honest,
+		{ ARP_REPLY, STRANGER, VM1, .from_ip = HOST, .to_mac = EVERYBODY }, "" },
+
+	{ "by ports: an honest one", &by_ports, { ICMP, VM1, LAN }, "l" },
+	{ "by ports: a lie", &by_ports, { ICMP, VM1, LAN, .from_ip = VM2 }, "" },
+	{ "by ports: link-local group", &by_ports, { RAW, VM1, EAPOL }, "" },
+	{ "by ports: the uplink, whatever it sends", &by_ports, { RAW, LAN, VM1, .from_mac = VM2 },
+		"1" },
+	{ "by ports: the host", &by_ports, { DHCP_OFFER, HOST, VM1 }, "1" },
+	{ "by ports: other bridges", &by_ports, { RAW, OTHER, OTHER2 }, "y" },
+	{ "by ports: other bridges, with the MAC of a VM that has a seat on ours", &by_ports,
+		{ RAW, OTHER, OTHER2, .from_mac = VM1 }, "y" },
+	{ "by ports: link-local group of other bridges", &by_ports, { RAW, OTHER, EAPOL }, "h" },
+	{ "by ports: a new port of another bridge", &by_ports, { RAW, OTHER2, OTHER }, "x" },
+	{ "by ports: to all, from a new port of another bridge", &by_ports,
+		{ UDP, OTHER2, EVERYBODY, .from_ip = OUTSIDE }, "hx" },
+	{ "by ports: newcomer: honest, as a VM that has no seat yet", &by_ports,
+		{ ICMP, STRANGER, LAN, .from_mac = VM3, .from_ip = VM3 }, "l" },
+	{ "by ports: newcomer: it asks for DHCP", &by_ports,
+		{ DHCP_ASK, STRANGER, EVERYBODY, .from_mac = VM3, .from_ip = UNSPECIFIED },
+		"h123456lf" },
+	{ "by ports: newcomer: as a VM that has a seat", &by_ports,
+		{ ICMP, STRANGER, LAN, .from_mac = VM1, .from_ip = VM1 }, "" },
+	{ "by ports: newcomer: a MAC of no plan", &by_ports, { ICMP, STRANGER, VM2 }, "" },
+	{ "by ports: newcomer: to the uplink", &by_ports, { ICMP, STRANGER, LAN }, "" },
+	{ "by ports: newcomer: to the host", &by_ports, { ICMP, STRANGER, HOST }, "" },
+	{ "by ports: newcomer: an offer to all", &by_ports, { DHCP_OFFER, STRANGER, EVERYBODY },
+		"" },
+	{ "by ports: newcomer: ARP for the gateway", &by_ports,
+		{ ARP_REPLY, STRANGER, VM1, .from_ip = HOST, .to_mac = EVERYBODY }, "" },
+	{ "by ports: newcomer: it asks for the gateway", &by_ports, { ARP_REQUEST, STRANGER, HOST },
+		"" },
+	{ "by ports: newcomer: what says nothing of our network reaches the host", &by_ports,
+		{ RAW, STRANGER, EVERYBODY }, "h" },
+	{ "by ports: isolated", &isolated_by_ports, { ICMP, VM1, VM2 }, "" },
+	{ "by ports: isolated: its MAC on a port that is new", &isolated_by_ports,
+		{ ICMP, STRANGER, VM2, .from_mac = VM1 }, "" },
+	{ "by ports: isolated: on another bridge its MAC is somebody else's", &isolated_by_ports,
+		{ ICMP, OTHER, OTHER2, .from_mac = VM1 }, "y" },
 
 	{ "both: who is isolated and honest gets no further for that", &both, { ICMP, VM1, VM2 },
 		"" },
@@ -552,7 +613,6 @@ static void build_many(unsigned vms, struct nft_table *table)
 	char *text = NULL, name[VM_NAME_MAX + 1];
 	struct isolation isolation = { 0 };
 	struct seat *seats = calloc(vms, sizeof(*seats));
-	struct port *ports = calloc(vms, sizeof(*ports));
 	struct problems problems = { 0 };
 	const struct ip4_prefix inner = { SELF, 16 };
 	struct plan *plan;
@@ -565,7 +625,6 @@ static void build_many(unsigned vms, struct nft_table *table)
 	fclose(out);
 	assert_int_equal(plan_parse(text, len, "plan", &inner, &plan, &problems), 0);
 	for (unsigned i = 0; i < vms; i++) {
-		ports[i].index = 100 + i;
 		seats[i] = (struct seat){ plan_vm(plan, i), 100 + i };
 		snprintf(name, sizeof(name), "vm-%u", i);
 		if (i % 3 == 0)
@@ -573,10 +632,11 @@ static void build_many(unsigned vms, struct nft_table *table)
 	}
 	(void)isolation_follow(&isolation, plan);
 	guard_build(&isolation,
-		&(struct guard_settings){ .host = SELF,
+		&(struct guard_settings){ .inner = { SELF, 24 },
+			.bridge = BRIDGE,
+			.uplink = UPLINK_NAME,
 			.anti_spoof = true,
-			.ports = ports,
-			.port_count = vms,
+			.knows_bridges = true,
 			.plan = plan,
 			.seats = seats,
 			.seat_count = vms },
@@ -584,7 +644,6 @@ static void build_many(unsigned vms, struct nft_table *table)
 	isolation_done(&isolation);
 	plan_free(plan);
 	free(seats);
-	free(ports);
 	free(text);
 }
 
@@ -610,6 +669,39 @@ static unsigned cost_of(unsigned vms)
 	free(rules.dropped);
 	nft_table_done(&table);
 	return rules.evaluated;
+}
+
+/* Whom an isolated VM allows may be half the plan; that is told once, not for each of them. */
+static void test_size(void **state)
+{
+	const struct ip4_prefix allow[] = { { IP4(10, 77, 1, 0), 24 }, { IP4(10, 77, 0, 0), 16 },
+		{ 0, 0 } };
+	struct isolation isolation = { 0 };
+	struct plan *plan = plan_of(PLAN);
+	size_t elements = 0, rules = 0;
+	struct nft_table table;
+
+	(void)state;
+	for (size_t i = 0; i < plan_count(plan); i++)
+		(void)isolation_add(&isolation, plan_vm(plan, i)->name, allow, COUNT(allow), "");
+	(void)isolation_follow(&isolation, plan);
+	guard_build(&isolation,
+		&(struct guard_settings){ .inner = { SELF, 24 },
+			.bridge = BRIDGE,
+			.uplink = UPLINK_NAME,
+			.knows_bridges = true,
+			.plan = plan },
+		&table);
+	for (size_t i = 0; i < table.set_count; i++)
+		elements += table.sets[i].count;
+	for (size_t i = 0; i < table.chain_count; i++)
+		rules += table.chains[i].count;
+	/* in each of four maps, and as one who may be allowed */
+	assert_int_equal(elements, plan_count(plan) * (4 + 2));
+	assert_in_range(rules, 1, 18 + plan_count(plan) * (17 + 8 * COUNT(allow)));
+	nft_table_done(&table);
+	isolation_done(&isolation);
+	plan_free(plan);
 }
 
 static void test_cost(void **state)
@@ -640,5 +732,6 @@ int main(void)
 		NULL);
 	suite_add(&suite, "cost: a frame meets as many rules with a thousand VMs as with two",
 		test_cost, NULL);
+	suite_add(&suite, "size: whom all allow is told once", test_size, NULL);
 	return suite_run(&suite, "guard");
 }

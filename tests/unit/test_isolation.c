@@ -48,13 +48,14 @@ static int parse_body(const char *body, struct isolation *ret_isolation, struct 
 
 /* --- operations --------------------------------------------------------------------------- */
 
-enum operation { END, ADD, REMOVE, FOLLOW, SEE, PRUNE };
+enum operation { END, ADD, REMOVE, FOLLOW, SEE, PRUNE, BOOT, CLAIM, MASK };
 
 struct step {
 	enum operation operation;
 	const char *vm;
-	const char *text;  /* of ADD: the port; of FOLLOW: the plan; of SEE: the port's name */
-	unsigned number;   /* of ADD: how many are allowed; of SEE and PRUNE: the port's index */
+	const char *
+		text; /* of ADD: the port; of FOLLOW: the plan; of BOOT: its name; else the port's */
+	unsigned number;   /* of ADD: how many are allowed; else the port's index */
 	bool is_unchanged; /* it changed nothing */
 };
 
@@ -70,6 +71,7 @@ static bool run(struct isolation *isolation, const struct step *step)
 	struct ip4_prefix allow[4];
 	struct port port = { .index = step->number };
 	struct plan *plan;
+	static const struct mac vm1 = { { 2, 0, 0, 0, 0, 1 } };
 	bool changed;
 
 	switch (step->operation) {
@@ -91,6 +93,14 @@ static bool run(struct isolation *isolation, const struct step *step)
 		/* the only port there is */
 		snprintf(port.name, sizeof(port.name), "%s", step->text);
 		return isolation_prune(isolation, &port, step->number ? 1 : 0);
+	case BOOT:
+		return isolation_boot(isolation, step->text);
+	case CLAIM:
+		snprintf(port.name, sizeof(port.name), "%s", step->text);
+		return isolation_claim(isolation, &vm1, &port);
+	case MASK:
+		snprintf(port.name, sizeof(port.name), "%s", step->text);
+		return isolation_note_mask(isolation, &port);
 	case END:
 		break;
 	}
@@ -130,8 +140,15 @@ static const struct step_row {
 		{ { ADD, "vm-001" }, { FOLLOW, NULL, PLAN }, { SEE, "vm-001", "vnet1", 7 },
 			{ ADD, "vm-001", NULL, 1 } },
 		"isolate vm-001 02:00:00:00:00:01 10.77.0.11\nallow vm-001 192.0.2.0/24\n"
-		"seen vm-001 vnet1 7 0\n" },
+		"seen vm-001 vnet1 7\n" },
 	{ "add: a name of 63 letters", { { ADD, NAME63 } }, "isolate " NAME63 "\n" },
+	{ "add: the port that was named in error is not the VM's any more",
+		{ { ADD, "vm-001", "vnet1" }, { SEE, "vm-001", "vnet1", 7 },
+			{ SEE, "vm-001", "vnet3", 8 }, { ADD, "vm-001", "vnet2" } },
+		"isolate vm-001\nport vm-001 vnet2\nseen vm-001 vnet3 8\n" },
+	{ "add: without a port the one that is known stays",
+		{ { ADD, "vm-001", "vnet1" }, { SEE, "vm-001", "vnet1", 7 }, { ADD, "vm-001" } },
+		"isolate vm-001\nseen vm-001 vnet1 7\n" },
 	{ "remove", { { ADD, "vm-001", "vnet1", 2 }, { REMOVE, "vm-001" } }, "" },
 	{ "remove: in another case", { { ADD, "vm-001" }, { REMOVE, "Vm-001" } }, "" },
 	{ "remove: of one who is not there",
@@ -168,29 +185,108 @@ static const struct step_row {
 		{ { ADD, "vm-001" }, { FOLLOW, NULL, PLAN },
 			{ FOLLOW, NULL, "02:00:00:00:00:01,Vm-001,10.77.0.11\n" } },
 		"isolate Vm-001 02:00:00:00:00:01 10.77.0.11\n" },
+	{ "follow: another name of the same MAC",
+		{ { ADD, "vm-001", "vnet1", 1 }, { FOLLOW, NULL, PLAN },
+			{ SEE, "vm-001", "vnet1", 7 },
+			{ FOLLOW, NULL, "02:00:00:00:00:01,new,10.77.0.19\n" } },
+		"isolate new 02:00:00:00:00:01 10.77.0.19\nallow new 192.0.2.0/24\n"
+		"port new vnet1\nseen new vnet1 7\n" },
+	{ "follow: another name, and the old one back",
+		{ { ADD, "vm-001" }, { FOLLOW, NULL, PLAN },
+			{ FOLLOW, NULL, "02:00:00:00:00:01,new,10.77.0.11\n" },
+			{ FOLLOW, NULL, PLAN } },
+		"isolate vm-001 02:00:00:00:00:01 10.77.0.11\n" },
+	{ "follow: another name, and then rejoined by that",
+		{ { ADD, "vm-001" }, { FOLLOW, NULL, PLAN },
+			{ FOLLOW, NULL, "02:00:00:00:00:01,new,10.77.0.11\n" },
+			{ REMOVE, "vm-001", .is_unchanged = true }, { REMOVE, "new" } },
+		"" },
+	{ "follow: another name while it is in no plan",
+		{ { ADD, "vm-001" }, { FOLLOW, NULL, PLAN },
+			{ FOLLOW, NULL, "", .is_unchanged = true },
+			{ FOLLOW, NULL, "02:00:00:00:00:01,new,10.77.0.11\n" } },
+		"isolate new 02:00:00:00:00:01 10.77.0.11\n" },
+	{ "follow: its name goes to another VM: both are isolated, the port is the machine's",
+		{ { ADD, "vm-001", NULL, 1 }, { FOLLOW, NULL, PLAN }, { SEE, "vm-001", "vnet1", 7 },
+			{ FOLLOW, NULL,
+				"02:00:00:00:00:01,vm-002,10.77.0.11\n"
+				"02:00:00:00:00:02,vm-001,10.77.0.12\n" } },
+		"isolate vm-002 02:00:00:00:00:01 10.77.0.11\nallow vm-002 192.0.2.0/24\n"
+		"seen vm-002 vnet1 7\n"
+		"isolate vm-001 02:00:00:00:00:02 10.77.0.12\nallow vm-001 192.0.2.0/24\n" },
+	{ "follow: two that are isolated change their names",
+		{ { ADD, "vm-001", NULL, 1 }, { ADD, "vm-002", "vnet9" }, { FOLLOW, NULL, PLAN },
+			{ SEE, "vm-001", "vnet1", 7 }, { SEE, "vm-002", "vnet2", 8 },
+			{ FOLLOW, NULL,
+				"02:00:00:00:00:01,vm-002,10.77.0.11\n"
+				"02:00:00:00:00:02,vm-001,10.77.0.12\n" } },
+		"isolate vm-002 02:00:00:00:00:01 10.77.0.11\nseen vm-002 vnet1 7\n"
+		"isolate vm-001 02:00:00:00:00:02 10.77.0.12\nallow vm-001 192.0.2.0/24\n"
+		"port vm-001 vnet9\nseen vm-001 vnet2 8\n" },
+	{ "follow: it takes the name of one that is isolated and gone: they are one",
+		{ { ADD, "vm-001" }, { ADD, "vm-002" }, { FOLLOW, NULL, PLAN },
+			{ SEE, "vm-001", "vnet1", 7 }, { SEE, "vm-002", "vnet2", 8 },
+			{ FOLLOW, NULL, "02:00:00:00:00:01,vm-002,10.77.0.11\n" },
+			{ REMOVE, "vm-002" } },
+		"" },
 	{ "see: a port", { { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 } },
-		"isolate vm-001\nseen vm-001 vnet1 7 0\n" },
+		"isolate vm-001\nseen vm-001 vnet1 7\n" },
 	{ "see: the same port again",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 },
 			{ SEE, "vm-001", "vnet1", 7, .is_unchanged = true } },
-		"isolate vm-001\nseen vm-001 vnet1 7 0\n" },
+		"isolate vm-001\nseen vm-001 vnet1 7\n" },
 	{ "see: a second port, and the first is not forgotten",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 }, { SEE, "vm-001", "vnet2", 9 } },
-		"isolate vm-001\nseen vm-001 vnet1 7 0\nseen vm-001 vnet2 9 0\n" },
+		"isolate vm-001\nseen vm-001 vnet1 7\nseen vm-001 vnet2 9\n" },
 	{ "prune: a port that is there stays",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 },
 			{ PRUNE, NULL, "vnet1", 7, .is_unchanged = true } },
-		"isolate vm-001\nseen vm-001 vnet1 7 0\n" },
+		"isolate vm-001\nseen vm-001 vnet1 7\n" },
 	{ "prune: a port that is gone goes",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 }, { SEE, "vm-001", "vnet2", 9 },
 			{ PRUNE, NULL, "vnet2", 9 } },
-		"isolate vm-001\nseen vm-001 vnet2 9 0\n" },
+		"isolate vm-001\nseen vm-001 vnet2 9\n" },
 	{ "prune: another port of the same index",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 }, { PRUNE, NULL, "vnet2", 7 } },
 		"isolate vm-001\n" },
 	{ "prune: another port of the same name",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 }, { PRUNE, NULL, "vnet1", 8 } },
 		"isolate vm-001\n" },
+	{ "boot: the first that is known says nothing of ports",
+		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 },
+			{ BOOT, NULL, "aa-1", .is_unchanged = true } },
+		"boot aa-1\nisolate vm-001\nseen vm-001 vnet1 7\n" },
+	{ "boot: the same",
+		{ { BOOT, NULL, "aa-1", .is_unchanged = true }, { ADD, "vm-001" },
+			{ SEE, "vm-001", "vnet1", 7 }, { CLAIM, NULL, "vnet1", 7 },
+			{ BOOT, NULL, "aa-1", .is_unchanged = true } },
+		"boot aa-1\nclaim 02:00:00:00:00:01 vnet1 7\nisolate vm-001\n"
+		"seen vm-001 vnet1 7\n" },
+	{ "boot: another: name and index may be another VM's",
+		{ { BOOT, NULL, "aa-1", .is_unchanged = true }, { ADD, "vm-001", "vnet1" },
+			{ SEE, "vm-001", "vnet1", 7 }, { CLAIM, NULL, "vnet1", 7 },
+			{ MASK, NULL, "vnet1", 7 }, { BOOT, NULL, "aa-2" } },
+		"boot aa-2\nisolate vm-001\nport vm-001 vnet1\n" },
+	{ "boot: one that is not known says nothing",
+		{ { BOOT, NULL, "aa-1", .is_unchanged = true }, { ADD, "vm-001" },
+			{ SEE, "vm-001", "vnet1", 7 }, { BOOT, NULL, "", .is_unchanged = true } },
+		"boot aa-1\nisolate vm-001\nseen vm-001 vnet1 7\n" },
+	{ "claim: the same again",
+		{ { CLAIM, NULL, "vnet1", 7 }, { CLAIM, NULL, "vnet1", 7, .is_unchanged = true } },
+		"claim 02:00:00:00:00:01 vnet1 7\n" },
+	{ "claim: a VM on two ports", { { CLAIM, NULL, "vnet1", 7 }, { CLAIM, NULL, "vnet2", 8 } },
+		"claim 02:00:00:00:00:01 vnet1 7\nclaim 02:00:00:00:00:01 vnet2 8\n" },
+	{ "claim: another link of the same index",
+		{ { CLAIM, NULL, "vnet1", 7 }, { CLAIM, NULL, "vnet2", 7 } },
+		"claim 02:00:00:00:00:01 vnet2 7\n" },
+	{ "claim, mask: a port that is gone is forgotten",
+		{ { CLAIM, NULL, "vnet1", 7 }, { CLAIM, NULL, "vnet2", 8 },
+			{ MASK, NULL, "vnet1", 7 }, { MASK, NULL, "vnet2", 8 },
+			{ PRUNE, NULL, "vnet2", 8 } },
+		"mask vnet2 8 0\nclaim 02:00:00:00:00:01 vnet2 8\n" },
+	{ "mask: what a port had first counts",
+		{ { MASK, NULL, "vnet1", 7 }, { MASK, NULL, "vnet1", 7, .is_unchanged = true } },
+		"mask vnet1 7 0\n" },
 	{ "prune: no port is there at all, and the one named by hand is kept",
 		{ { ADD, "vm-001", "vnet1" }, { SEE, "vm-001", "vnet1", 7 },
 			{ PRUNE, NULL, "", 0 } },
@@ -198,7 +294,7 @@ static const struct step_row {
 	{ "prune: and a port comes back",
 		{ { ADD, "vm-001" }, { SEE, "vm-001", "vnet1", 7 }, { PRUNE, NULL, "", 0 },
 			{ SEE, "vm-001", "vnet1", 8 } },
-		"isolate vm-001\nseen vm-001 vnet1 8 0\n" },
+		"isolate vm-001\nseen vm-001 vnet1 8\n" },
 };
 
 static void test_steps(void **state)
@@ -260,11 +356,23 @@ static const struct parse_row {
 	{ "file: no newline at its end", "isolate vm-001", "isolate vm-001\n" },
 	{ "file: all that a VM can have",
 		"isolate vm-001 02:00:00:00:00:01 10.77.0.11\nallow vm-001 192.0.2.7/32\n"
-		"allow vm-001 0.0.0.0/0\nport vm-001 vif1.0\nseen vm-001 vif1.0 7 0\n"
-		"seen vm-001 vif2.0 9 65535\n",
+		"allow vm-001 0.0.0.0/0\nport vm-001 vif1.0\nseen vm-001 vif1.0 7\n"
+		"seen vm-001 vif2.0 9\n",
 		"isolate vm-001 02:00:00:00:00:01 10.77.0.11\nallow vm-001 192.0.2.7/32\n"
-		"allow vm-001 0.0.0.0/0\nport vm-001 vif1.0\nseen vm-001 vif1.0 7 0\n"
-		"seen vm-001 vif2.0 9 65535\n" },
+		"allow vm-001 0.0.0.0/0\nport vm-001 vif1.0\nseen vm-001 vif1.0 7\n"
+		"seen vm-001 vif2.0 9\n" },
+	{ "file: all that is not of an isolated VM",
+		"boot 3ad5f0c2-0f5b-4a3e-9f6b-5d1f8f6e2a10\nmask vnet1 7 8\nmask vnet2 8 65535\n"
+		"claim 02:00:00:00:00:01 vnet1 7\nclaim 02:00:00:00:00:02 tap2 9\n",
+		"boot 3ad5f0c2-0f5b-4a3e-9f6b-5d1f8f6e2a10\nmask vnet1 7 8\nmask vnet2 8 65535\n"
+		"claim 02:00:00:00:00:01 vnet1 7\nclaim 02:00:00:00:00:02 tap2 9\n" },
+	{ "file: a port is whose it was said to be last",
+		"claim 02:00:00:00:00:01 vnet1 7\nclaim 02:00:00:00:00:02 vnet1 7\n",
+		"claim 02:00:00:00:00:02 vnet1 7\n" },
+	{ "file: of an older eipd, which had the mask where the port is",
+		"isolate vm-001\nseen vm-001 vnet1 7 8\nseen vm-001 vnet2 9 0\n",
+		"mask vnet1 7 8\nmask vnet2 9 0\nisolate vm-001\nseen vm-001 vnet1 7\n"
+		"seen vm-001 vnet2 9\n" },
 	{ "file: a VM twice is once, and the later line is right",
 		"isolate vm-001 02:00:00:00:00:01 10.77.0.11\n"
 		"isolate VM-001 02:00:00:00:00:02 10.77.0.12\n",
@@ -278,7 +386,7 @@ static const struct parse_row {
 		"isolate vm-001\nallow vm-001 192.0.2.7/24\n" },
 	/* damaged: the VM that the line names is isolated all the same */
 	{ "damaged: an unknown word", "isolat vm-001\n", "isolate vm-001\n", 1,
-		"expected isolate, allow, port or seen" },
+		"expected isolate, allow, port, seen, boot" },
 	{ "damaged: a MAC that is cut off", "isolate vm-001 02:00:00:00:00:0\n", "isolate vm-001\n",
 		1, "expected isolate VM" },
 	{ "damaged: no MAC", "isolate vm-001 02:00:00:00:00 10.77.0.11\n", "isolate vm-001\n", 1,
@@ -304,8 +412,11 @@ static const struct parse_row {
 		"expected seen" },
 	{ "damaged: a port without an index", "seen vm-001 vnet1 0\n", "isolate vm-001\n", 1,
 		"expected seen" },
-	{ "damaged: a port without a mask", "seen vm-001 vnet1 7\n", "isolate vm-001\n", 1,
-		"expected seen" },
+	{ "damaged: no name of a boot", "boot ../x\n", "", 1, "expected boot" },
+	{ "damaged: a mask of no port", "mask vnet1 7\n", "", 1, "expected mask" },
+	{ "damaged: a claim without a MAC", "claim vnet1 7\n", "", 1, "expected claim" },
+	{ "damaged: a claim of a group's MAC", "claim 01:00:5e:00:00:01 vnet1 7\n", "", 1,
+		"expected claim" },
 	{ "damaged: a mask that no port has", "seen vm-001 vnet1 7 65536\n", "isolate vm-001\n", 1,
 		"expected seen" },
 	{ "damaged: a port of index 0", "seen vm-001 vnet1 0 0\n", "isolate vm-001\n", 1,

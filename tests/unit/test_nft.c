@@ -97,6 +97,7 @@ static const struct wanted all = { "isolate vm-001\nallow vm-001 192.0.2.0/24\n"
 static void build(const struct wanted *wanted, struct nft_table *table)
 {
 	static const struct port ports[] = { { 11, "vnet1" }, { 12, "vnet2" } };
+	static const unsigned others[] = { 50 };
 	struct plan *plan = plan_of("02:00:00:00:00:01,vm-001,10.77.0.11\n"
 				    "02:00:00:00:00:02," NAME63 ",10.77.0.12\n");
 	struct problems problems = { 0 };
@@ -108,12 +109,16 @@ static void build(const struct wanted *wanted, struct nft_table *table)
 	assert_int_equal(isolation_parse(text, "isolated", &isolation, &problems), 0);
 	(void)isolation_follow(&isolation, plan);
 	guard_build(&isolation,
-		&(struct guard_settings){ .host = SELF,
-			.has_uplink = true,
-			.uplink = 2,
+		&(struct guard_settings){ .inner = { SELF, 24 },
+			.bridge = "br0",
+			.uplink = "eth1",
 			.anti_spoof = wanted->seats > 0,
+			/* which is what every kernel takes */
+			.knows_bridges = false,
 			.ports = ports,
 			.port_count = COUNT(ports),
+			.others = others,
+			.other_count = COUNT(others),
 			.plan = plan,
 			.seats = seats,
 			.seat_count = wanted->seats },
@@ -169,15 +174,18 @@ static const struct list_row {
 		"\tchain prerouting {\n"
 		"\t\ttype filter hook prerouting priority -400; policy accept;\n"
 		"\t\tiif vmap @from-port\n"
+		"\t\tiif @others accept\n"
 		"\t\tether saddr vmap @from-mac\n"
 		"\t}\n" },
 	{ "shown: forward, after the first of them", &one,
 		"\t\ttype filter hook forward priority -399; policy accept;\n"
 		"\t\tiif vmap @across-port\n"
+		"\t\tiif @others accept\n"
 		"\t\tether saddr vmap @across-mac\n" },
 	{ "shown: output", &one,
 		"\t\ttype filter hook output priority -400; policy accept;\n"
 		"\t\toif vmap @host-port\n"
+		"\t\toif @others accept\n"
 		"\t\tether daddr vmap @host-mac\n" },
 	{ "shown: a port", &one,
 		"\t\ttype iface_index : verdict\n"
@@ -205,7 +213,9 @@ static const struct list_row {
 	{ "shown: link-local groups", &all,
 		"\t\tether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 goto spoofed\n" },
 	{ "shown: honest senders", &all, "ether saddr . ip saddr @senders goto honest-ip\n" },
-	{ "shown: ports that are not guarded", &all, "\t\tiif != @ports accept\n" },
+	{ "shown: the uplink", &all, "\t\tiifname \"eth1\" accept\n" },
+	{ "shown: ports that are guarded", &all, "\t\tiif @ports goto honest\n" },
+	{ "shown: what newcomers send to others", &all, "\t\toif @ports goto honest\n" },
 };
 
 static void test_list(void **state)

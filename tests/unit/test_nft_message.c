@@ -105,10 +105,14 @@ struct reader {
 
 static enum nft_field meta_field(uint32_t key)
 {
-	return key == NFT_META_IIF        ? NFT_FIELD_PORT_IN
-		: key == NFT_META_OIF     ? NFT_FIELD_PORT_OUT
-		: key == NFT_META_L4PROTO ? NFT_FIELD_TRANSPORT
-					  : NFT_FIELD_NONE;
+	return key == NFT_META_IIF            ? NFT_FIELD_PORT_IN
+		: key == NFT_META_OIF         ? NFT_FIELD_PORT_OUT
+		: key == NFT_META_IIFNAME     ? NFT_FIELD_PORT_IN_NAME
+		: key == NFT_META_OIFNAME     ? NFT_FIELD_PORT_OUT_NAME
+		: key == NFT_META_BRI_IIFNAME ? NFT_FIELD_BRIDGE_IN
+		: key == NFT_META_BRI_OIFNAME ? NFT_FIELD_BRIDGE_OUT
+		: key == NFT_META_L4PROTO     ? NFT_FIELD_TRANSPORT
+					      : NFT_FIELD_NONE;
 }
 
 static enum nft_field payload_field(uint32_t base, uint32_t offset)
@@ -541,7 +545,6 @@ static size_t assert_batch(const struct nft_batch *batch, uint32_t generation, e
 /* A VM with all it can have, anti-spoof, and names as long as they can be. */
 static void build(const char *isolated, unsigned seats, struct nft_table *table)
 {
-	static const struct port ports[] = { { 11, "vnet1" }, { 12, "vnet2" } };
 	struct plan *plan = plan_of("02:00:00:00:00:01,vm-001,10.77.0.11\n"
 				    "02:00:00:00:00:02," NAME63 ",10.77.0.12\n");
 	struct problems problems = { 0 };
@@ -553,12 +556,11 @@ static void build(const char *isolated, unsigned seats, struct nft_table *table)
 	assert_int_equal(isolation_parse(text, "isolated", &isolation, &problems), 0);
 	(void)isolation_follow(&isolation, plan);
 	guard_build(&isolation,
-		&(struct guard_settings){ .host = SELF,
-			.has_uplink = true,
-			.uplink = 2,
+		&(struct guard_settings){ .inner = { SELF, 24 },
+			.bridge = "br0",
+			.uplink = "eth1",
 			.anti_spoof = seats > 0,
-			.ports = ports,
-			.port_count = 2,
+			.knows_bridges = true,
 			.plan = plan,
 			.seats = seat,
 			.seat_count = seats },
