@@ -37,10 +37,10 @@ say = $(if $(V),,@echo "  $(1)	$(2)";)
 
 # SECCOMP=1: with a filter of system calls
 PACKAGES := libpcap libip4tc libnl-3.0 jansson $(if $(SECCOMP),libseccomp)
+CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
 # headers of libraries are not ours to warn about
-CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' \
-	$(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
-ALL_CFLAGS = -std=c11 $(WARNINGS) -MMD -MP -pthread $(HARDEN_CFLAGS) $(CFLAGS)
+INCLUDES := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
+ALL_CFLAGS = $(INCLUDES) -std=c11 $(WARNINGS) -MMD -MP -pthread $(HARDEN_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
 LDLIBS   += $(shell $(PKG_CONFIG) --libs $(PACKAGES)) -liniparser -pthread
 CTL_LIBS := $(shell $(PKG_CONFIG) --libs jansson)
@@ -93,41 +93,43 @@ $(O)/%.o: %.c $(O)/flags
 	$(call say,CC,$<)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
 # other flags than last time make all of it anew
-$(O)/flags: export FLAGS = $(CC) $(PACKAGES) $(CPPFLAGS) $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
+$(O)/flags: export FLAGS = $(CC) $(PACKAGES) $(CPPFLAGS) $(INCLUDES) $(HARDEN_CFLAGS) $(CFLAGS) $(HARDEN_LDFLAGS) $(LDFLAGS)
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo "$$FLAGS" | cmp -s - $@ || echo "$$FLAGS" >$@
 FORCE:
 
-# --- one static file, daemon and client in one
+# --- one static file, daemon and client in one, with musl as its libc
 STATIC         := $(O)/static
-# tables for unwinding are for debuggers and exceptions; packed, relocations take a tenth
-STATIC_CFLAGS  ?= -Os -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+STATIC_CC      ?= musl-gcc
+# tables for unwinding are for debuggers and exceptions
+STATIC_CFLAGS  ?= -Os -fPIE -fstack-protector-strong -fstack-clash-protection \
 	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
-STATIC_LDFLAGS ?= -static-pie -s \
-	-Wl,-z,relro,-z,now,-z,pack-relative-relocs,--gc-sections,--fatal-warnings
+STATIC_LDFLAGS ?= -static-pie -s -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--fatal-warnings
 STATIC_OBJECTS := $(patsubst %.c,$(STATIC)/obj/%.o,eipd.c eipctl.c common/multicall.c $(SOURCES))
+STATIC_LIBS    := -lpcap -lip4tc -lnl-3 -ljansson -liniparser
+# its start files and archive; musl-gcc itself does not know how to link what is static and can be
+# loaded anywhere
+MUSL            = /usr/lib/$(patsubst %-gnu,%-musl,$(shell $(STATIC_CC) -dumpmachine))
 
 static: $(STATIC)/eipd
-	$(Q)scripts/size-report $< $(STATIC)/ours.map $(STATIC)/eipd.map
+	$(Q)scripts/size-report $< $(STATIC)/eipd.map
 
-# Linked in two steps: the first leaves out what nobody calls, so that it does not ask for parts of
-# libc, name services among them, in the second.
 $(STATIC)/eipd: $(STATIC_OBJECTS)
-	$(call say,LINK,$@)$(CC) -r -nostdlib -static -Wl,--gc-sections,-e,main \
-		-Wl,-Map,$(STATIC)/ours.map -o $(STATIC)/ours.o $^ -L$(STATIC)/lib $(LDLIBS)
-	$(Q)$(CC) $(STATIC_CFLAGS) $(STATIC_LDFLAGS) -Wl,-Map,$(STATIC)/eipd.map -o $@ $(STATIC)/ours.o
+	$(call say,LINK,$@)$(CC) -nostdlib $(STATIC_LDFLAGS) -Wl,-Map,$(STATIC)/eipd.map -o $@ \
+		$(MUSL)/rcrt1.o $(MUSL)/crti.o $^ -L$(STATIC)/lib $(STATIC_LIBS) \
+		-L$(MUSL) -lc -lgcc $(MUSL)/crtn.o
 	$(Q)ln -sf eipd $(STATIC)/eipctl
 
 $(STATIC)/obj/eipd.o $(STATIC)/obj/eipctl.o: RENAME = -Dmain=$(*F)_main -include common/multicall.h
 $(STATIC)/obj/%.o: %.c $(STATIC)/libraries
 	@mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) -isystem $(STATIC)/include $(CPPFLAGS) -std=c11 $(WARNINGS) -MMD -MP \
-		$(STATIC_CFLAGS) $(RENAME) -c -o $@ $<
+	$(call say,CC,$<)$(STATIC_CC) -isystem $(STATIC)/include $(CPPFLAGS) -std=c11 $(WARNINGS) \
+		-MMD -MP $(STATIC_CFLAGS) $(RENAME) -c -o $@ $<
 
 # the Makefile has the flags, which all of it must be built with to be the same everywhere
 $(STATIC)/libraries: scripts/static-libraries Makefile
-	$(Q)CC="$(CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/downloads
+	$(Q)CC="$(STATIC_CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/downloads
 	@touch $@
 
 # reproducible: the same sources give the same bytes

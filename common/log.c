@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +33,32 @@ static int open_file(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Where nobody listens yet, whoever does by the next message gets that. */
+static int open_syslog(void)
+{
+	static const struct sockaddr_un address = { AF_UNIX, _PATH_LOG };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0)
+		(void)connect(fd, (const struct sockaddr *)&address, sizeof(address));
+	return fd;
+}
+
+/*
+ * Not by syslog(3), which waits for a reader that does not keep up; and musl's knows no time but
+ * UTC.
+ */
+static void write_syslog(const char *line, size_t len)
+{
+	if (send(sink.fd, line, len, MSG_NOSIGNAL) >= 0 || errno == EAGAIN)
+		return;
+	/* it has been started anew */
+	if (sink.fd >= 0)
+		close(sink.fd);
+	sink.fd = open_syslog();
+	(void)!send(sink.fd, line, len, MSG_NOSIGNAL);
+}
+
 int log_open(const char *target, enum config_log_level level)
 {
 	sink.level = level;
@@ -38,7 +66,7 @@ int log_open(const char *target, enum config_log_level level)
 		sink.where = TO_STDERR;
 	} else if (!strcmp(target, "syslog")) {
 		sink.where = TO_SYSLOG;
-		openlog("eipd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+		sink.fd = open_syslog();
 	} else {
 		int fd = open_file(target);
 
@@ -87,15 +115,17 @@ static void emit(enum config_log_level level, const char *format, va_list args)
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';
 	}
+	now = time(NULL);
+	localtime_r(&now, &tm);
 	if (sink.where == TO_SYSLOG) {
-		syslog(priorities[level], "%s", text);
+		strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &tm);
+		len = snprintf(line, sizeof(line), "<%d>%s eipd[%d]: %s",
+			LOG_DAEMON | priorities[level], stamp, (int)getpid(), text);
+		write_syslog(line, (size_t)len);
 		return;
 	}
-	if (sink.where == TO_FILE) {
-		now = time(NULL);
-		localtime_r(&now, &tm);
+	if (sink.where == TO_FILE)
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z ", &tm);
-	}
 	len = snprintf(line, sizeof(line), "%s%s%s\n", stamp, names[level], text);
 	/* a log that cannot be written must not stop what it tells of */
 	(void)!write(sink.where == TO_FILE ? sink.fd : STDERR_FILENO, line, (size_t)len);

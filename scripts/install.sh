@@ -128,6 +128,10 @@ install_data() {
 		put 644 "$TOP/scripts/completion/eipctl" "$PREFIX/share/bash-completion/completions/eipctl"
 		put 644 "$TOP/scripts/completion/eipctl" "$PREFIX/share/bash-completion/completions/eipd"
 	fi
+	# with the libraries in the static file come their licences
+	for file in LICENSE LICENSES; do
+		[ ! -f "$TOP/LICENSES" ] || put 644 "$TOP/$file" "$share/$file"
+	done
 	# from the sources; and from the tarball, for a box without man
 	for file in "$TOP"/conf/man/*.[1-9]; do
 		[ ! -f "$file" ] || put 644 "$file" "$PREFIX/share/man/man${file##*.}/${file##*/}"

@@ -19,7 +19,7 @@ FILE=$ROOT/build/static/eipd
 check "make static" static_make static
 [[ -x $FILE ]] || die "there is no $FILE: $(cat "$T/make")"
 size=$(stat -c %s "$FILE")
-check "it has less than 1.5 MB ($size octets)" test "$size" -lt 1500000
+check "it has less than half a megabyte ($size octets)" test "$size" -lt 500000
 is "no interpreter is asked for" "$(readelf -lW "$FILE" | count INTERP)" 0
 is "no shared library is asked for" "$(readelf -dW "$FILE" | count NEEDED)" 0
 is "it is stripped" "$(readelf -SW "$FILE" | count '\.symtab|\.debug')" 0
@@ -124,4 +124,56 @@ sed -n '/chroot(.* = 0$/,$p' "$T/trace" >"$T/inside"
 check "what it opens was seen" grep -q '"/etc/eipd/eipd.conf"' "$T/inside"
 is "no library, no name service, no language was looked for" \
 	"$(grep -E '\.so|"/(usr/)?lib|nsswitch|nscd|locale|gconv' "$T/inside")" ""
+
+# ---- the time of the place, and a log that nobody reads
+mkdir "$BOX/dev"
+cat >"$T/syslogd.py" <<'END'
+import os, signal, socket, sys
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+if os.path.exists(sys.argv[1]):
+    os.unlink(sys.argv[1])
+log.bind(sys.argv[1])
+with open(sys.argv[2], "wb", buffering=0) as lines:
+    lines.write(b"listening\n")
+    while len(sys.argv) == 3:
+        lines.write(log.recv(4096) + b"\n")
+    signal.pause()
+END
+# syslogd FILE [deaf]: takes what is logged into the file, or takes nothing
+syslogd() {
+	"$PYTHON" "$T/syslogd.py" "$BOX/dev/log" "$@" &
+	syslogd=$!
+	disown
+	wait_for 5 grep -qs listening "$1"
+}
+conf daemon.log syslog
+conf daemon.log-level debug
+conf control.group
+conf dhcp.callback
+conf_write
+syslogd "$T/syslog"
+before=$(TZ=XST-5:30 date '+%b %e %H:%M')
+box_start_there() { hv env TZ=XST-5:30 timeout 20 chroot "$BOX" /eipd >"$T/start" 2>&1 </dev/null; }
+check "it starts with its log in syslog" box_start_there
+pid=$(daemon_pid)
+line=$(grep -m 1 ' VMs on br0' "$T/syslog")
+like "a line has priority, time and process" "$line" "^<30>[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} eipd\[$pid\]: eipd "
+check "the time is that of TZ ($line)" grep -qE "^<30>($before|$(TZ=XST-5:30 date '+%b %e %H:%M'))" "$T/syslog"
+like "so it is in the operation log" "$(tail -n 1 "$BOX/var/log/eipd/lease.log")" '\+0530 '
+kill "$syslogd"
+wait_for 5 gone "$syslogd"
+syslogd "$T/syslog.new"
+box /eipctl reload >"$T/out" 2>&1
+check "a syslogd that is started anew gets what is logged" wait_for 5 grep -q 'plan: ' "$T/syslog.new"
+kill "$syslogd"
+wait_for 5 gone "$syslogd"
+syslogd "$T/syslog.deaf" deaf
+asked=0
+for ((i = 0; i < 30; i++)); do
+	kill -USR1 "$pid"
+	box /eipctl status >"$T/out" 2>&1 && asked=$((asked + 1))
+done
+is "one that reads nothing does not stop it" "$asked" 30
+kill "$syslogd"
+daemon_end TERM
 done_testing

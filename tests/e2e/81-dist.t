@@ -19,11 +19,29 @@ like "its name has version and architecture" "${TARBALL##*/}" \
 # ---- what is in it
 tar -tvzf "$TARBALL" >"$T/list"
 name=$(basename "$TARBALL" .tar.gz)
-for file in eipd 'eipctl -> eipd' install.sh README LICENSE conf/eipd.conf conf/network.conf \
+for file in eipd 'eipctl -> eipd' install.sh README LICENSE LICENSES conf/eipd.conf conf/network.conf \
 	scripts/lease-callback scripts/load-modules scripts/init.d/eipd scripts/openrc/eipd \
 	scripts/runit/run scripts/systemd/eipd.service scripts/inittab; do
 	check "it has $file" grep -qE " $name/$file\$" "$T/list"
 done
+# license_of LIBRARY: what LICENSES has under its heading
+license_of() {
+	tar -xzOf "$TARBALL" "$name/LICENSES" | awk -v heading="^$1 [0-9]" '
+		/^=+$/ { inside = last ~ heading }
+		{ last = $0 }
+		inside'
+}
+while read -r library words; do
+	like "LICENSES has that of $library" "$(license_of "$library" | tr -s ' \n' '  ')" "$words"
+done <<'END'
+iptables GNU General Public License
+jansson Permission is hereby granted, free of charge
+libpcap Redistribution and use in source and binary forms
+libnl3 GNU Lesser General Public License
+iniparser Permission is hereby granted, free of charge
+musl Permission is hereby granted, free of charge
+LGPL Version 2.1, February 1999.*END OF TERMS AND CONDITIONS
+END
 is "all is in one directory" "$(tar -tzf "$TARBALL" | cut -d / -f 1 | sort -u)" "$name"
 is "nobody of this machine owns it" "$(awk '{ print $2 }' "$T/list" | sort -u)" 0/0
 is "all of it has one time" "$(awk '{ print $4, $5 }' "$T/list" | sort -u | wc -l)" 1
