@@ -24,10 +24,14 @@ static_make() {
 		>"$T/make" 2>&1 </dev/null
 }
 
-# static_or_skip: to be called before the first point: no network to Debian's sources is no fault of ours
+# static_unavailable: static_make failed, as there is no network to Debian's sources, which is no
+# fault of ours
+static_unavailable() { grep -qE 'has no list of source packages|cannot be had' "$T/make"; }
+
+# static_or_skip: to be called before the first point
 static_or_skip() {
 	static_make static && return
-	! grep -qE 'has no list of source packages|cannot be had' "$T/make" ||
+	! static_unavailable ||
 		skip_all "Debian's source packages cannot be had: $(tail -n 2 "$T/make" | head -n 1)"
 }
 
