@@ -58,7 +58,7 @@ BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 # seconds for each fuzz target
 T       ?= 60
 
-.PHONY: FORCE all check demo bench bench-tools torture install uninstall clean help \
+.PHONY: FORCE all check demo bench bench-tools torture soak install uninstall clean help \
 	build-tests unit asan fuzz fuzz-build afl $(FUZZ:%=fuzz-%) static dist-static image
 .DELETE_ON_ERROR:
 
@@ -74,6 +74,7 @@ help:
 	@echo "asan      build programs and unit tests with sanitizers, in $(O)/asan"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
 	@echo "torture   kill it at every system call that changes something (as root; ten minutes)"
+	@echo "soak      all at once for T=$(SOAK_MINUTES) minutes, and every answer looked at (as root)"
 	@echo "bench     measure it beside other servers (as root; QUICK=1: in two minutes)"
 	@echo "demo      show the whole appliance at work (as root)"
 	@echo "install   install; honours DESTDIR, PREFIX ($(PREFIX)), SYSCONFDIR ($(SYSCONFDIR)), INIT"
@@ -193,6 +194,11 @@ check: all
 
 torture: all
 	$(Q)EIPD_POINTS=0 tests/e2e/53-torture.t
+
+# T is minutes here
+SOAK_MINUTES = $(if $(filter command environment,$(firstword $(origin T))),$(T),5)
+soak: all
+	$(Q)EIPD_MINUTES=$(SOAK_MINUTES) tests/e2e/55-soak.t
 
 demo:
 	$(Q)scripts/demo

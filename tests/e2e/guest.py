@@ -31,6 +31,8 @@ class Guest:
         self.server = socket.inet_aton(server)
         self.address = bytes(4)
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        # broadcasts of others fill it while nobody reads
+        self.socket.setsockopt(socket.SOL_SOCKET, 33, 4 << 20)  # SO_RCVBUFFORCE
         self.socket.bind((interface, 0))
 
     def send(self, kind, options=b"", renewing=False):

@@ -40,15 +40,19 @@ class Client(threading.Thread):
         self.problems, self.acknowledged, self.last = [], 0, None
 
     def send(self, words, after):
-        """`after`: the state if it is done; None: it must be refused."""
+        """`after`: the state if it is done; None: it must be refused. Whether it was done."""
         self.last, self.maybe = " ".join(words), after
         answer = ask(*words)
         self.acknowledged += 1
+        # a daemon that is told to end refuses what is not done yet
+        if "eipd is stopping" in answer.get("error", ""):
+            after = None
         if answer["ok"] != (after is not None):
             self.problems.append(f"{self.last}: {answer}")
         if answer["ok"] and after is not None:
             self.state = after
         self.maybe = self.last = None
+        return answer["ok"]
 
     def run(self):
         try:
@@ -447,9 +451,14 @@ def edits(daemon, count, seed):
     daemon.process.wait(PATIENCE)
 
 
-DAEMON = Daemon()
-try:
-    {"kills": kills, "edits": edits}[sys.argv[1]](DAEMON, int(sys.argv[2]), sys.argv[3])
-finally:
-    DAEMON.kill()
-print("done")
+def main(kind, count, seed):
+    daemon = Daemon()
+    try:
+        {"kills": kills, "edits": edits}[kind](daemon, int(count), seed)
+    finally:
+        daemon.kill()
+    print("done")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
