@@ -166,12 +166,16 @@ class World:
 
     def works(self):
         """A thread of it runs, or would if it had a processor."""
-        for pid in children(self.daemon.process.pid):
-            for task in os.listdir(f"/proc/{pid}/task"):
-                state = text_of(f"/proc/{pid}/task/{task}/stat") or ") S"
-                if state[state.rindex(")") + 2] not in "SZX":
-                    return True
-        return False
+        try:
+            for pid in children(self.daemon.process.pid):
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{task}/stat", encoding="utf8") as file:
+                        state = file.read().rsplit(") ", 1)[1][0]
+                    if state not in "SZX":
+                        return True
+            return False
+        except (FileNotFoundError, ProcessLookupError):  # one of them has just ended
+            return True
 
     def alive(self):
         return self.daemon.process.poll() is None
