@@ -2,7 +2,8 @@
 # kill -9 at system calls that change something, one after the other: whatever the moment, after the
 # restart kernel, files and lists are as before the command or as after it, and as the client was told.
 #
-#   EIPD_POINTS=0 tests/e2e/53-torture.t     every call of every command (make torture); 100 otherwise
+#   EIPD_POINTS=0 tests/e2e/53-torture.t     every call of every command (make torture); 100 otherwise,
+#                                            20 of them as a user of its own
 #
 #   outer host              hypervisor: eipd under the stepper
 #   eth0 20.251.48.1 ────── eth0        br0 192.168.6.22/24 ── vnet1 ── guest1, a client in raw frames
@@ -24,20 +25,41 @@ ip -n "$HV" link set br0 type bridge ageing_time 360000
 ip -n "$HV" link set vnet1 master br0 up
 wait_for 5 link_ready vnet1 || die "the port does not come up"
 
+# An account that only the daemon sees.
+printf '%s\n' root:x:0:0::/:/bin/sh worker:x:4711:4712::/:/bin/sh >"$T/passwd"
+printf '%s\n' root:x:0: workers:x:4712: >"$T/group"
+cat >"$T/eipd" <<END
+#!/bin/sh
+mount --bind "$T/passwd" /etc/passwd && mount --bind "$T/group" /etc/group && exec "$EIPD" "\$@"
+END
+chmod 755 "$T/eipd"
+
 conf daemon.log-level warning
 conf nat.resync 1h
 # torture POINTS
 torture() {
-	rm -rf "$STATE" "$T"/saved-*
+	rm -rf "$STATE" "$RUN" "$T"/saved-*
 	conf_write
 	points hv env EIPD="$EIPD" EIPCTL="$EIPCTL" CONF="$CONF" SOCKET="$SOCKET" STATE="$STATE" \
 		PLAN="$PLAN" T="$T" "$PYTHON" "$HERE/torture.py" "$1" "$T/stepper"
 }
-torture "${EIPD_POINTS:-100}"
+torture "${EIPD_POINTS:-80}"
 if [[ ${EIPD_POINTS-} == 0 ]]; then
 	echo "# with anti-spoof, and nothing left at a stop"
 	conf inner.anti-spoof yes
 	conf nat.on-exit remove
 	torture 0
+	conf inner.anti-spoof no
+	conf nat.on-exit keep
 fi
+
+echo "# as a user of its own"
+mkdir "$T/etc"
+PLAN=$T/etc/network.conf EIPD=$T/eipd
+chown 4711:4712 "$T/etc"
+conf plan.file "$PLAN"
+conf daemon.user worker
+conf daemon.log "$T/log/eipd.log"
+conf dhcp.log "$T/log/lease.log"
+torture "$([[ ${EIPD_POINTS-} == 0 ]] && echo 300 || echo 20)"
 done_testing

@@ -126,7 +126,15 @@ def differences(wanted, got):
 def write_plan(*lines):
     with open(PLAN + ".edit", "w", encoding="ascii") as file:
         file.write("# the plan of the torture\n" + "".join(line + "\n" for line in lines))
+    give_to_owner(PLAN + ".edit")
     os.rename(PLAN + ".edit", PLAN)
+
+
+def give_to_owner(*paths):
+    """To whom the plan's directory belongs, which is the daemon's user."""
+    owner = os.stat(os.path.dirname(PLAN))
+    for path in paths:
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def line_of(name, ip=None):
@@ -334,6 +342,7 @@ class Reference:
     def bring_back(self):
         shutil.rmtree(STATE)
         shutil.copytree(self.saved, STATE)
+        give_to_owner(STATE, *(entry.path for entry in os.scandir(STATE)))
         shutil.move(STATE + "/plan", PLAN)
         # without its file, who is isolated in the kernel stays so; and only the file knows what the
         # port let pass before
@@ -469,7 +478,7 @@ def choose(references, wanted):
 
 
 def main(wanted, stepper):
-    foreign = [line for line in rules() if line.startswith("-A ")]
+    foreign = [line for line in rules() if line.startswith("-A ") and "EIPD-" not in line]
     world = World(stepper)
     with open("/sys/class/net/br0/address", encoding="ascii") as file:
         world.guest = Guest("guest1", MAC["vm-001"], "192.168.6.22", file.read().strip())
