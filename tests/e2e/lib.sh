@@ -323,7 +323,10 @@ conf_write() {
 }
 
 # plan LINE…: the whole plan file
-plan() { printf '%s\n' "$@" >"$PLAN"; }
+plan() {
+	printf '%s\n' "$@" >"$PLAN"
+	[[ -z ${EIPD_USER-} ]] || chown "$EIPD_USER" "$PLAN"
+}
 
 # eipd OPTION…: runs the daemon's program in the hypervisor, never for long
 eipd() { hv timeout 20 "$EIPD" -c "$CONF" "$@"; }
