@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/account.h"
+#include "common/log.h"
 #include "common/memory.h"
 
 #define CLIENTS_MAX 32
@@ -59,6 +60,7 @@ struct control {
 	struct loop *loop;
 	struct loop_watch listener;
 	struct loop_timer pause;
+	bool paused; /* which has been logged */
 	char *path;
 	char *group; /* "": none, only root may */
 	gid_t gid;
@@ -236,6 +238,18 @@ static void turn_away(int fd)
 	close(fd);
 }
 
+/* Without descriptors the same connection would wake us up at once, for ever. */
+static void pause_accepting(struct control *control, int error)
+{
+	loop_watch_events(control->loop, &control->listener, 0);
+	loop_timer_set(control->loop, &control->pause, PAUSE_MS, listen_again, control);
+	if (!control->paused)
+		log_warning("control: who connects has to wait, there are no more descriptors or "
+			    "memory: %s; see who has them, or raise the limit (ulimit -n)",
+			strerror(error));
+	control->paused = true;
+}
+
 static void accept_client(void *ctx, uint32_t events)
 {
 	struct control *control = ctx;
@@ -246,14 +260,13 @@ static void accept_client(void *ctx, uint32_t events)
 
 	(void)events;
 	if (fd < 0) {
-		/* without descriptors the same connection would wake us up at once, for ever */
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-			loop_watch_events(control->loop, &control->listener, 0);
-			loop_timer_set(control->loop, &control->pause, PAUSE_MS, listen_again,
-				control);
-		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			pause_accepting(control, errno);
 		return;
 	}
+	if (control->paused)
+		log_info("control: connections are accepted again");
+	control->paused = false;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
 		!make_room(control, peer.uid)) {
 		turn_away(fd);

@@ -260,23 +260,27 @@ static void run_next(void *ctx)
 			callback->on_idle(callback->ctx);
 		return;
 	}
-	unlink_event(callback, event);
 	argv[1] = lease_event_name(event->event);
 	argv[2] = mac_format(&event->mac, mac);
 	argv[3] = ip4_format(event->ip, ip);
 	argv[4] = event->name;
 	snprintf(callback->running, sizeof(callback->running), "%s %s %s %s", argv[1], mac, ip,
 		event->name);
-	callback->run++;
 	err = spawn_start(&callback->spawn, (char *const *)(uintptr_t)argv, event->env,
 		callback->timeout);
-	event_free(event);
 	if (err) {
-		callback->failed++;
-		log_warning("callback: %s: cannot be started: %s", callback->running,
-			strerror(-err));
+		/* what there is none of now (descriptors, memory, processes) there will be again */
+		if (!callback->cannot_start)
+			log_warning("callback: %s: cannot be started yet: %s", callback->running,
+				strerror(-err));
+		callback->cannot_start = true;
 		loop_timer_set(callback->loop, &callback->start, RETRY_MS, run_next, callback);
+		return;
 	}
+	callback->cannot_start = false;
+	callback->run++;
+	unlink_event(callback, event);
+	event_free(event);
 }
 
 static void on_line(void *ctx, const char *line)

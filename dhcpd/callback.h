@@ -23,7 +23,8 @@ struct callback {
 	struct spawn spawn;
 	TAILQ_HEAD(, callback_event) queue;
 	size_t queued, run, failed;
-	void *newest; /* tsearch(3) tree: the newest waiting event of each MAC */
+	bool cannot_start; /* the last one; it waits for its time */
+	void *newest;      /* tsearch(3) tree: the newest waiting event of each MAC */
 	void (*on_idle)(void *ctx);
 	void *ctx;
 	char running[128]; /* "add d0:… 192.…", for the log */

@@ -327,7 +327,10 @@ conf_write() {
 }
 
 # plan LINE…: the whole plan file
-plan() { printf '%s\n' "$@" >"$PLAN"; }
+plan() {
+	printf '%s\n' "$@" >"$PLAN"
+	[[ -z ${EIPD_USER-} ]] || chown "$EIPD_USER" "$PLAN"
+}
 
 # eipd OPTION…: runs the daemon's program in the hypervisor, never for a minute
 eipd() { hv timeout 60 "$EIPD" -c "$CONF" "$@"; }
