@@ -56,7 +56,7 @@ static void on_mended(void *ctx, const struct reconcile_report *report)
 {
 	struct natmgr *natmgr = ctx;
 
-	events_post(natmgr->events, "mended",
+	events_post(natmgr->events, "resync",
 		json_pack("{s:I, s:I, s:b}", "rules", (json_int_t)report->rule_edits, "addresses",
 			(json_int_t)(report->addresses.add_count + report->addresses.remove_count),
 			"forwarding", report->forwarding_enabled));
@@ -69,7 +69,7 @@ static void on_followed(void *ctx, const struct binding *binding, bool lost)
 
 	events_post(natmgr->events, lost ? "unbind" : "bind",
 		json_pack("{s:s, s:s, s:s}", "address", ip4_format(binding->address, address), "vm",
-			binding->vm, "why", lost ? "left the plan" : "auto-bind"));
+			binding->vm, "why", lost ? "reclaimed, as it left the plan" : "auto-bind"));
 }
 
 /* A VM that has an address now may speak to it. */

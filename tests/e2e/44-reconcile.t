@@ -42,7 +42,7 @@ ours() {
 # counters ADDRESS: packets and bytes of the rule for connections from outside
 counters() { ipt -v -S EIPD-PREROUTING | grep -- "-d $1/32 .*DNAT" | grep -o -- '-c .* '; }
 repaired() { field 'd["nat"]["repaired"]' status; }
-mended_events() { field 'len([e for e in d if e["event"] == "mended"])' events; }
+mended_events() { field 'len([e for e in d if e["event"] == "resync"])' events; }
 more_than() { (($("$1") > $2)); }
 
 # watch: from now on, what the daemon does with the tables is in $T/strace

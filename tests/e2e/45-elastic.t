@@ -535,7 +535,7 @@ plan "${two[0]}"
 ctl reload >/dev/null
 in_follow() { grep -qE "$1" "$T/follow"; }
 check "events: a bind" wait_for 3 in_follow " bind .*address=$EIP1.*vm=vm-001|bind .*vm=vm-001.*address=$EIP1"
-check "events: a move" wait_for 3 in_follow "move .*$EIP1"
+check "events: a move, and whose it was" wait_for 3 in_follow "move .*$EIP1.* vm=vm-002 from=vm-001"
 check "events: a lease" wait_for 3 in_follow "lease .*$IP1"
 check "events: the address of a VM that leaves the plan is unbound" wait_for 3 has_event unbind vm vm-002
 plan "${two[@]}"
