@@ -729,32 +729,71 @@ static void test_form(void **state)
 	config_free(config);
 }
 
-/* The reader of INI files has a longest line: beyond it there is a message, not half a pool. */
+/* The reader of INI files has a longest line; a pool of single addresses is longer. */
 static void test_long_value(void **state)
+{
+	static const char *const ends[] = { "\n", "   \r\n", " # why\n", "; why\n", "" };
+	char *text = NULL;
+	size_t len;
+
+	(void)state;
+	for (size_t end = 0; end < COUNT(ends); end++) {
+		FILE *out = open_memstream(&text, &len);
+		struct config *config;
+
+		fprintf(out, "# %0*d\n", 5000, 0);
+		fprintf(out,
+			"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n pool\t= 20.251.48.0");
+		for (int i = 1; i < 200; i++)
+			fprintf(out, ", 20.251.48.%d", i);
+		fprintf(out, "%s", ends[end]);
+		fclose(out);
+		config = load_good(text);
+		assert_int_equal(config_pool_size(config), 200);
+		assert_int_equal(config_line(config, "outer", "pool"), 6);
+		config_free(config);
+		free(text);
+	}
+}
+
+static void test_long_nonsense(void **state)
+{
+	static const char *const lines[] = { "%0*d", "[%0*d", "bridge%0*d = 1", "pool = \\\n%0*d",
+		"pool = %0*d\\" };
+	struct problems problems = { 0 };
+	char *text = NULL;
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		FILE *out = open_memstream(&text, &len);
+		struct config *config;
+
+		fprintf(out, "[inner]\nbridge = br0\n[outer]\ninterface = eth0\n");
+		fprintf(out, lines[i], 5000, 0);
+		fclose(out);
+		assert_int_equal(load(text, &config, &problems), -EINVAL);
+		problems_print(&problems);
+		assert_int_not_equal(problems_match(&problems, i == 3 ? 6 : 5, "longer than"), 0);
+		problems_done(&problems);
+		free(text);
+	}
+}
+
+/* The whole of it is no help. */
+static void test_long_mistake(void **state)
 {
 	struct problems problems = { 0 };
 	struct config *config;
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-	int err;
+	char *text;
 
 	(void)state;
-	fprintf(out, "[inner]\nbridge = br0\n[outer]\ninterface = eth0\npool = 20.251.48.0");
-	for (int i = 1; i < 200; i++)
-		fprintf(out, ", 20.251.48.%d", i);
-	fprintf(out, "\n");
-	fclose(out);
-	err = load(text, &config, &problems);
-	problems_print(&problems);
-	if (err) {
-		assert_int_not_equal(problems_match(&problems, 5, "longer than"), 0);
-		assert_int_equal(problems.count, 1);
-	} else {
-		assert_int_equal(config_pool_size(config), 200);
-		assert_int_equal(problems.count, 0);
-	}
-	config_free(config);
+	if (asprintf(&text, REQUIRED "[dhcp]\ndns = %0*d # why\n", 5000, 0) < 0)
+		abort();
+	assert_int_equal(load(text, &config, &problems), -EINVAL);
+	assert_int_equal(problems.count, 1);
+	assert_int_not_equal(problems_match(&problems, 7, "000...\" will not do"), 0);
+	assert_true(strlen(problems.list[0].text) < 400);
 	problems_done(&problems);
 	free(text);
 }
@@ -837,8 +876,11 @@ int main(void)
 	suite_add(&suite, "problems found before are kept and do not count", test_appends_problems,
 		NULL);
 	SUITE_ROWS(&suite, test_form, form_rows);
-	suite_add(&suite, "form: a very long value is taken whole or refused", test_long_value,
-		NULL);
+	suite_add(&suite, "form: a very long value is taken whole, a long comment passed over",
+		test_long_value, NULL);
+	suite_add(&suite, "form: what is longer and no value is told of", test_long_nonsense, NULL);
+	suite_add(&suite, "form: of a long value that will not do, the beginning is told",
+		test_long_mistake, NULL);
 	SUITE_ROWS(&suite, test_pool, pool_rows);
 	suite_add(&suite, "config_free() of nothing", test_free_nothing, NULL);
 	failed = suite_run(&suite, "config");
