@@ -54,7 +54,7 @@ static const struct key keys[] = {
 	{ "inner", "bridge", NULL, AT(inner.bridge), config_set_interface,
 		"the name of the bridge that the VMs are on, as in br0" },
 	{ "inner", "address", "", AT(inner.address), config_set_prefix,
-		"an address of the bridge with its prefix length (8 to 30), as in 192.168.6.22/24" },
+		"an address of the bridge, as in 192.168.6.22/24 (a prefix length is from 8 to 30)" },
 	{ "inner", "create", "no", AT(inner.create), config_set_bool, YES_OR_NO },
 	{ "inner", "uplink", "", AT(inner.uplink), config_set_interface_or_none,
 		"the name of the inner network card, as in eth1, or nothing" },
@@ -380,10 +380,10 @@ static void set_all(struct config *config, struct problems *problems)
 
 static void check_create(const struct config *config, struct problems *problems)
 {
-	if (config->inner.create && !config->inner.address.addr)
+	if (config->inner.create && !config->inner.address.len)
 		problem_add(problems, config->path, config_line(config, "inner", "create"),
-			"[inner] create: needs [inner] address, which the bridge is to have, as in "
-			"192.168.6.22/24");
+			"[inner] create: needs [inner] address, which the bridge is to have, with its "
+			"prefix length, as in 192.168.6.22/24");
 }
 
 static unsigned digits_of(uint64_t n)
@@ -421,7 +421,7 @@ static void check_together(const struct config *config, struct problems *problem
 			"the labels %s:1 to %s:%llu (at most %d characters); rename the interface",
 			config->outer.interface, config->outer.interface, config->outer.interface,
 			(unsigned long long)pool, IFNAMSIZ - 1);
-	if (!config->inner.address.addr)
+	if (!config->inner.address.len)
 		return;
 	line = config_line(config, "outer", "pool");
 	for (size_t i = 0; i < config->outer.pool_count; i++) {

@@ -189,8 +189,8 @@ static const struct key_row {
 	char *(*show)(const void *field);
 	size_t offset;
 	const char *fallback;   /* NULL: the key is required */
-	const char *good[4][2]; /* as written, as shown */
-	const char *bad[14];
+	const char *good[6][2]; /* as written, as shown */
+	const char *bad[20];
 } key_rows[] = {
 	{ "daemon", "state-dir", show_text, AT(daemon.state_dir), "/var/lib/eipd",
 		{ { "/srv/eipd", "/srv/eipd" } }, { "relative/path", "" } },
@@ -213,9 +213,11 @@ static const struct key_row {
 		{ { "br-lan.100", "br-lan.100" }, { "fifteen-letters", "fifteen-letters" } },
 		{ "", "br/0", "br 0", "br0:1", "sixteen-letters-", ".", ".." } },
 	{ "inner", "address", show_prefix, AT(inner.address), "0.0.0.0/0",
-		{ { "192.168.6.22/24", "192.168.6.22/24" }, { "", "0.0.0.0/0" } },
-		{ "192.168.6.22", "192.168.6.22/33", "192.168.6.22/32", "300.168.6.22/24",
-			"127.0.0.1/8", "224.0.0.1/24", "0.0.0.0/24", "br0" } },
+		{ { "192.168.6.22/24", "192.168.6.22/24" }, { "192.168.6.22", "192.168.6.22/0" },
+			{ "", "0.0.0.0/0" } },
+		{ "192.168.6.22/0", "192.168.6.22/", "224.0.0.1", "192.168.6.22/33",
+			"192.168.6.22/32", "300.168.6.22/24", "127.0.0.1/8", "224.0.0.1/24",
+			"0.0.0.0/24", "br0" } },
 	{ "inner", "uplink", show_text, AT(inner.uplink), "", { { "eth1", "eth1" }, { "", "" } },
 		{ "eth/1", "eth1, eth2", "sixteen-letters-" } },
 	{ "inner", "create", show_bool, AT(inner.create), "no", { { "no", "no" } },
@@ -227,7 +229,9 @@ static const struct key_row {
 		{ { "20.251.50.7", "20.251.50.7" },
 			{ "20.251.50.7, 20.251.49.0/28 ,20.251.48.99-20.251.48.110",
 				"20.251.48.99-20.251.48.110 20.251.49.0-20.251.49.15 20.251.50.7" },
-			{ "20.0.0.2,20.0.0.1", "20.0.0.1 20.0.0.2" } },
+			{ "20.0.0.2,20.0.0.1", "20.0.0.1 20.0.0.2" },
+			{ "20.0.0.2 - 20.0.0.4\t,20.0.0.5 -20.0.0.6",
+				"20.0.0.2-20.0.0.4 20.0.0.5-20.0.0.6" } },
 		{ "", "x", "20.251.48.99,", ",20.251.48.99", "20.251.48.99,,20.251.48.100",
 			"20.251.48.110-20.251.48.99", "20.251.49.3/28",
 			"20.251.48.99, 20.251.48.99", "20.251.48.0/24, 20.251.48.7",
@@ -269,10 +273,19 @@ static const struct key_row {
 		{ { "10.0.0.0/8 192.168.6.1", "10.0.0.0/8>192.168.6.1" },
 			{ "10.0.0.0/8 192.168.6.1, 0.0.0.0/0\t192.168.6.2",
 				"10.0.0.0/8>192.168.6.1 0.0.0.0/0>192.168.6.2" },
+			{ "10.0.0.0/8,192.168.6.1, 0.0.0.0/0 , 192.168.6.2",
+				"10.0.0.0/8>192.168.6.1 0.0.0.0/0>192.168.6.2" },
+			{ "10.0.0.0/8 via 192.168.6.1, 11.0.0.0/8=192.168.6.1,12.0.0.0/8:192.168.6.1",
+				"10.0.0.0/8>192.168.6.1 11.0.0.0/8>192.168.6.1 "
+				"12.0.0.0/8>192.168.6.1" },
 			{ "", "" } },
-		{ "10.0.0.0/8", "10.0.0.1/8 192.168.6.1", "10.0.0.0/8 gateway",
-			"10.0.0.0 192.168.6.1", "10.0.0.0/8 192.168.6.1 1",
-			"10.0.0.0/8 192.168.6.1,", "192.168.6.1 10.0.0.0/8" } },
+		{ "10.0.0.0/8", "10.0.0.0/8,", "10.0.0.0/8,11.0.0.0/8", "192.168.6.1",
+			"10.0.0.0/8 via", "10.0.0.0/8 =", "10.0.0.0/8,via 192.168.6.1",
+			"10.0.0.0/8 = = 192.168.6.1", "10.0.0.0/8 via192.168.6.1",
+			"10.0.0.0/8,192.168.6.1,192.168.6.2", "10.0.0.0/8,11.0.0.0/8 192.168.6.1",
+			"10.0.0.1/8 192.168.6.1", "10.0.0.0/8 gateway", "10.0.0.0 192.168.6.1",
+			"10.0.0.0/8 192.168.6.1 1", "10.0.0.0/8 192.168.6.1,",
+			"192.168.6.1 10.0.0.0/8" } },
 	{ "dhcp", "next-server", show_address, AT(dhcp.options.next_server), "0.0.0.0",
 		{ { "192.168.6.9", "192.168.6.9" }, { "", "0.0.0.0" } },
 		{ "tftp.local", "192.168.6.9, 192.168.6.10", "255.255.255.255" } },
@@ -407,6 +420,8 @@ static const struct raw_row {
 	struct octets octets; /* NULL: refused */
 } raw_rows[] = {
 	{ "option.N: hexadecimal with colons", "option.43", "hex:01:04:aa:BB",
+		OCTETS("\x01\x04\xaa\xbb") },
+	{ "option.N: hexadecimal with blanks", "option.43", "hex:01 04 aa BB",
 		OCTETS("\x01\x04\xaa\xbb") },
 	{ "option.N: hexadecimal without", "option.43", "hex:0104aabb",
 		OCTETS("\x01\x04\xaa\xbb") },
@@ -558,6 +573,10 @@ static const struct mistake_row {
 	{ "a bridge to be made without an address to give it",
 		"[inner]\nbridge = br0\ncreate = yes\n[outer]\ninterface = eth0\npool = 1.1.1.1\n",
 		{ { 3, "[inner] address" } } },
+	{ "a bridge to be made with half an address",
+		"[inner]\nbridge = br0\naddress = 192.168.6.22\ncreate = yes\n[outer]\n"
+		"interface = eth0\npool = 1.1.1.1\n",
+		{ { 4, "[inner] address" } } },
 	{ "a bridge to be made with an empty address",
 		"[inner]\nbridge = br0\naddress =\ncreate = yes\n[outer]\ninterface = eth0\n"
 		"pool = 1.1.1.1\n",
