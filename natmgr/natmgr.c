@@ -55,11 +55,17 @@ static void ensure_hairpin(void *ctx)
 static void on_mended(void *ctx, const struct reconcile_report *report)
 {
 	struct natmgr *natmgr = ctx;
+	size_t addresses = report->addresses.add_count + report->addresses.remove_count;
+	json_t *details = json_object();
 
-	events_post(natmgr->events, "resync",
-		json_pack("{s:I, s:I, s:b}", "rules", (json_int_t)report->rule_edits, "addresses",
-			(json_int_t)(report->addresses.add_count + report->addresses.remove_count),
-			"forwarding", report->forwarding_enabled));
+	/* only what was wrong: "forwarding=no" reads as if it were off */
+	if (report->rule_edits)
+		json_object_set_new(details, "rules", json_integer((json_int_t)report->rule_edits));
+	if (addresses)
+		json_object_set_new(details, "addresses", json_integer((json_int_t)addresses));
+	if (report->forwarding_enabled)
+		json_object_set_new(details, "forwarding", json_string("switched on"));
+	events_post(natmgr->events, "resync", details);
 }
 
 static void on_followed(void *ctx, const struct binding *binding, bool lost)

@@ -122,6 +122,8 @@ relabel() {
 }
 mends "our address with another prefix" relabel
 mends "packet forwarding switched off" hv sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+is "and the event tells that, and no more" \
+	"$(field '[e for e in d if e["event"] == "resync"][-1].keys() - {"time", "event"} == {"forwarding"}' events)" true
 is "packet forwarding is on again" "$(hv cat /proc/sys/net/ipv4/ip_forward)" 1
 mends "a chain of ours that was left over" ipt -N EIPD-OLD
 # a chain of ours that others lead to as well is still to be reached from where it belongs
