@@ -223,8 +223,13 @@ int ip4_range_parse(const char *s, struct ip4_range *ret)
 		if (take_ip4(&p, &range.first))
 			return -EINVAL;
 		range.last = range.first;
-		if (*p == '-' && (p++, take_ip4(&p, &range.last)))
-			return -EINVAL;
+		p += strspn(p, " \t");
+		if (*p == '-') {
+			p++;
+			p += strspn(p, " \t");
+			if (take_ip4(&p, &range.last))
+				return -EINVAL;
+		}
 	}
 	if (*p || range.first > range.last)
 		return -EINVAL;

@@ -6,26 +6,19 @@
  */
 #include "common/config.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <iniparser/iniparser.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
+#include "common/config_file.h"
 #include "common/config_value.h"
 #include "common/memory.h"
-#include "common/statefile.h"
 
-#define CONFIG_MAX_SIZE (1 << 20)
-/* iniparser's buffer, which also holds lines that are continued with a backslash */
-#define LINE_MAX_LEN   1000
-#define NOT_UNDERSTOOD "not understood; expected [section], key = value, or a # comment"
-#define TOO_LONG       "longer than"
+/* a value in a message, by "%.*s%s" */
+#define SHOWN_MAX    200
+#define SHOWN(value) SHOWN_MAX, value, strlen(value) > SHOWN_MAX ? "..." : ""
 
 /* --- keys --------------------------------------------------------------------------------- */
 
@@ -61,7 +54,7 @@ static const struct key keys[] = {
 	{ "inner", "bridge", NULL, AT(inner.bridge), config_set_interface,
 		"the name of the bridge that the VMs are on, as in br0" },
 	{ "inner", "address", "", AT(inner.address), config_set_prefix,
-		"an address of the bridge with its prefix length (8 to 30), as in 192.168.6.22/24" },
+		"an address of the bridge, as in 192.168.6.22/24 (a prefix length is from 8 to 30)" },
 	{ "inner", "create", "no", AT(inner.create), config_set_bool, YES_OR_NO },
 	{ "inner", "uplink", "", AT(inner.uplink), config_set_interface_or_none,
 		"the name of the inner network card, as in eth1, or nothing" },
@@ -222,127 +215,7 @@ static bool section_exists(const char *section)
 	return !strcmp(section, "dhcp") || !strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX));
 }
 
-/* --- the file ----------------------------------------------------------------------------- */
-
-/* iniparser reports through a callback without context; loading is never nested. */
-static struct {
-	struct problems *problems;
-	const char *path;
-	char *text; /* where a line that is not understood becomes a comment */
-} loading;
-
-static void make_comment(char *text, unsigned line)
-{
-	while (--line && *text) {
-		text += strcspn(text, "\n");
-		text += *text == '\n';
-	}
-	if (*text && *text != '\n')
-		*text = '#';
-}
-
-/* A line that is too long is not understood, and twice, as no comment can be made of it. */
-static bool is_told(const struct problems *problems, unsigned line)
-{
-	for (size_t i = 0; i < problems->count; i++) {
-		const struct problem *problem = &problems->list[i];
-
-		if (problem->line == line && !strcmp(problem->file, loading.path) &&
-			(!strcmp(problem->text, NOT_UNDERSTOOD) ||
-				!strncmp(problem->text, TOO_LONG, strlen(TOO_LONG))))
-			return true;
-	}
-	return false;
-}
-
-__attribute__((format(printf, 1, 2))) static int on_syntax_error(const char *format, ...)
-{
-	va_list args;
-	char *text, *paren;
-
-	va_start(args, format);
-	text = xvasprintf(format, args);
-	va_end(args);
-	/* two calls a line: "iniparser: syntax error in FILE (LINE):", then "-> text of the line" */
-	paren = strrchr(text, '(');
-	if (paren && !strncmp(text, "iniparser:", 10)) {
-		unsigned line = (unsigned)strtoul(paren + 1, NULL, 10);
-
-		if (!is_told(loading.problems, line))
-			problem_add(loading.problems, loading.path, line, NOT_UNDERSTOOD);
-		if (line)
-			make_comment(loading.text, line);
-	}
-	free(text);
-	return 0;
-}
-
-static char *lower_trimmed(const char *start, const char *end)
-{
-	char *text;
-
-	while (start < end && isspace((unsigned char)*start))
-		start++;
-	while (end > start && isspace((unsigned char)end[-1]))
-		end--;
-	text = xmemdup(start, (size_t)(end - start) + 1);
-	text[end - start] = '\0';
-	for (char *c = text; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-	return text;
-}
-
-/* iniparser does not say where a key stands: note each one's line, and what is there twice. */
-static void list_entries(struct config *config, char *text, struct problems *problems)
-{
-	char *section = xstrdup("");
-	bool continued = false;
-	unsigned line = 0;
-
-	for (char *p = text, *end; *p; p = *end ? end + 1 : end) {
-		const char *start, *equals;
-		bool continuation = continued;
-
-		line++;
-		end = p + strcspn(p, "\n");
-		if (end - p > LINE_MAX_LEN) {
-			problem_add(problems, config->path, line,
-				TOO_LONG " %d characters (a long option goes on in option.N.2)",
-				LINE_MAX_LEN);
-			*p = '#';
-		}
-		continued = end > p && end[-1] == '\\';
-		start = p + strspn(p, " \t\r");
-		equals = memchr(p, '=', (size_t)(end - p));
-		if (continuation || start >= end || *start == '#' || *start == ';')
-			continue;
-		if (*start == '[') {
-			const char *close = memchr(start, ']', (size_t)(end - start));
-
-			free(section);
-			section = lower_trimmed(start + 1, close ? close : end);
-			if (!section_exists(section))
-				problem_add(problems, config->path, line,
-					"[%s]: unknown section; "
-					"there are [daemon], [control], [inner], [outer], [plan], "
-					"[dhcp], [nat] and [tag NAME]",
-					section);
-		} else if (equals) {
-			struct config_entry entry = { xstrdup(section),
-				lower_trimmed(start, equals), line };
-			unsigned before = config_line(config, entry.section, entry.key);
-
-			if (before)
-				problem_add(problems, config->path, line,
-					"[%s] %s: given twice; it is on line %u already", section,
-					entry.key, before);
-			config->entries = xrealloc(config->entries, config->entry_count + 1,
-				sizeof(entry));
-			config->entries[config->entry_count++] = entry;
-		}
-	}
-	free(section);
-}
+/* --- into the configuration ---------------------------------------------------------------- */
 
 /* Where the keys of an entry's section are kept. */
 struct target {
@@ -352,12 +225,12 @@ struct target {
 };
 
 static void set_key(struct target *target, void *base, const struct key *key,
-	const struct config_entry *entry, const char *value, struct problems *problems)
+	const struct config_entry *entry, struct problems *problems)
 {
-	if (key->set((char *)base + key->offset, value))
+	if (key->set((char *)base + key->offset, entry->value))
 		problem_add(problems, target->config->path, entry->line,
-			"[%s] %s: \"%s\" will not do; expected %s", entry->section, entry->key,
-			value, key->expected);
+			"[%s] %s: \"%.*s%s\" will not do; expected %s", entry->section, entry->key,
+			SHOWN(entry->value), key->expected);
 	if (target->options)
 		target->options->given |= key->bit;
 }
@@ -417,23 +290,23 @@ static struct target find_target(struct config *config, const struct config_entr
 	return target;
 }
 
-static void set_raw(struct target *target, const struct config_entry *entry, const char *value,
+static void set_raw(struct target *target, const struct config_entry *entry,
 	struct problems *problems)
 {
 	int err = config_set_raw_option(target->options, entry->key + strlen(RAW_OPTION_PREFIX),
-		value);
+		entry->value);
 
 	if (err == -EEXIST)
 		problem_add(problems, target->config->path, entry->line,
 			"[%s] %s: this option is given twice", entry->section, entry->key);
 	else if (err)
 		problem_add(problems, target->config->path, entry->line,
-			"[%s] %s: \"%s\" will not do; expected option.N (1 to 254, none that the server "
-			"decides itself) = hex:..., ip:A,B or text:...",
-			entry->section, entry->key, value);
+			"[%s] %s: \"%.*s%s\" will not do; expected option.N (1 to 254, none that the "
+			"server decides itself) = hex:..., ip:A,B or text:...",
+			entry->section, entry->key, SHOWN(entry->value));
 }
 
-static void set_entry(struct config *config, const struct config_entry *entry, const char *value,
+static void set_entry(struct config *config, const struct config_entry *entry,
 	struct problems *problems)
 {
 	size_t prefix = strlen(RAW_OPTION_PREFIX);
@@ -450,14 +323,14 @@ static void set_entry(struct config *config, const struct config_entry *entry, c
 	target = find_target(config, entry, problems);
 	key = find_in(keys, COUNT(keys), entry->section, entry->key);
 	if (key) {
-		set_key(&target, config, key, entry, value, problems);
+		set_key(&target, config, key, entry, problems);
 	} else if (target.options &&
 		(key = find_in(option_keys, COUNT(option_keys), NULL, entry->key))) {
-		set_key(&target, target.options, key, entry, value, problems);
+		set_key(&target, target.options, key, entry, problems);
 	} else if (target.tag && (key = find_in(tag_keys, COUNT(tag_keys), NULL, entry->key))) {
-		set_key(&target, target.tag, key, entry, value, problems);
+		set_key(&target, target.tag, key, entry, problems);
 	} else if (target.options && !strncmp(entry->key, RAW_OPTION_PREFIX, prefix)) {
-		set_raw(&target, entry, value, problems);
+		set_raw(&target, entry, problems);
 	} else {
 		key = nearest_key(entry->section, entry->key);
 		problem_add(problems, config->path, entry->line,
@@ -491,30 +364,26 @@ static void set_defaults(struct config *config, const struct key *table, size_t 
 	}
 }
 
-static void set_all(struct config *config, const dictionary *dict, struct problems *problems)
+static void set_all(struct config *config, struct problems *problems)
 {
 	set_defaults(config, keys, COUNT(keys), config, problems);
 	set_defaults(config, option_keys, COUNT(option_keys), &config->dhcp.options, problems);
 	config->dhcp.options.given = UINT_MAX;
 	for (size_t i = 0; i < config->entry_count; i++) {
 		const struct config_entry *entry = &config->entries[i];
-		char *name;
 
 		/* given twice, which has been said */
-		if (config_line(config, entry->section, entry->key) != entry->line)
-			continue;
-		name = xasprintf("%s:%s", entry->section, entry->key);
-		set_entry(config, entry, iniparser_getstring(dict, name, ""), problems);
-		free(name);
+		if (config_line(config, entry->section, entry->key) == entry->line)
+			set_entry(config, entry, problems);
 	}
 }
 
 static void check_create(const struct config *config, struct problems *problems)
 {
-	if (config->inner.create && !config->inner.address.addr)
+	if (config->inner.create && !config->inner.address.len)
 		problem_add(problems, config->path, config_line(config, "inner", "create"),
-			"[inner] create: needs [inner] address, which the bridge is to have, as in "
-			"192.168.6.22/24");
+			"[inner] create: needs [inner] address, which the bridge is to have, with its "
+			"prefix length, as in 192.168.6.22/24");
 }
 
 static unsigned digits_of(uint64_t n)
@@ -552,7 +421,7 @@ static void check_together(const struct config *config, struct problems *problem
 			"the labels %s:1 to %s:%llu (at most %d characters); rename the interface",
 			config->outer.interface, config->outer.interface, config->outer.interface,
 			(unsigned long long)pool, IFNAMSIZ - 1);
-	if (!config->inner.address.addr)
+	if (!config->inner.address.len)
 		return;
 	line = config_line(config, "outer", "pool");
 	for (size_t i = 0; i < config->outer.pool_count; i++) {
@@ -566,77 +435,19 @@ static void check_together(const struct config *config, struct problems *problem
 	}
 }
 
-/*
- * iniparser reads files only: the text goes through one in memory. That has a name where /proc is
- * mounted; elsewhere it is the file itself, which is the same as long as there are no problems.
- */
-static dictionary *load_text(const char *path, const char *text)
-{
-	int fd = memfd_create("eipd.conf", MFD_CLOEXEC);
-	dictionary *dict = NULL;
-	char *memory = xasprintf("/proc/self/fd/%d", fd);
-	size_t len = strlen(text);
-
-	if (fd >= 0 && write(fd, text, len) == (ssize_t)len)
-		dict = iniparser_load(access(memory, R_OK) == 0 ? memory : path);
-	if (fd >= 0)
-		close(fd);
-	free(memory);
-	return dict;
-}
-
-/* What is not understood is reported and passed over, so that it does not hide other problems. */
-static dictionary *parse(const char *path, char *text, struct problems *problems)
-{
-	dictionary *dict;
-
-	loading.problems = problems;
-	loading.path = path;
-	loading.text = text;
-	iniparser_set_error_callback(on_syntax_error);
-	dict = load_text(path, text);
-	if (!dict)
-		dict = load_text(path, text);
-	iniparser_set_error_callback(NULL);
-	return dict;
-}
-
-/* Some editors begin a file with it. */
-static void skip_byte_order_mark(char *text)
-{
-	if (!strncmp(text, "\xef\xbb\xbf", 3))
-		memset(text, ' ', 3);
-}
-
 int config_examine(const char *path, struct config **ret_config, struct problems *problems)
 {
-	size_t problems_before = problems->count, len;
-	struct config *config = NULL;
-	dictionary *dict = NULL;
-	char *text = NULL;
-	int err = statefile_read(path, CONFIG_MAX_SIZE, &text, &len);
+	size_t problems_before = problems->count;
+	struct config *config = xcalloc(1, sizeof(*config));
 
-	if (err) {
-		problem_add(problems, path, 0, "cannot be read: %s",
-			err == -EINVAL ? "not a text file" : strerror(-err));
-		return -EINVAL;
-	}
-	skip_byte_order_mark(text);
-	config = xcalloc(1, sizeof(*config));
 	config->path = xstrdup(path);
-	list_entries(config, text, problems);
-	dict = parse(path, text, problems);
-	free(text);
-	if (!dict) {
-		if (problems->count == problems_before)
-			problem_add(problems, path, 0, "cannot be parsed");
+	if (config_file_read(config, section_exists, problems)) {
 		config_free(config);
 		return -EINVAL;
 	}
-	set_all(config, dict, problems);
+	set_all(config, problems);
 	check_together(config, problems);
 	check_create(config, problems);
-	iniparser_freedict(dict);
 	problems_sort(problems, problems_before);
 	*ret_config = config;
 	return 0;
@@ -707,6 +518,7 @@ void config_free(struct config *config)
 	for (size_t i = 0; i < config->entry_count; i++) {
 		free(config->entries[i].section);
 		free(config->entries[i].key);
+		free(config->entries[i].value);
 	}
 	free(config->entries);
 	free(config);

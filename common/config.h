@@ -86,7 +86,7 @@ struct config_tag {
 
 /* A key that stands in the file, for messages about its value. */
 struct config_entry {
-	char *section, *key;
+	char *section, *key, *value;
 	unsigned line;
 };
 

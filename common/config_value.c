@@ -108,8 +108,11 @@ int config_set_prefix(void *field, const char *value)
 
 	if (!*value)
 		return 0;
-	if (ip4_prefix_parse(value, &prefix) || !ip4_is_host(prefix.addr) || prefix.len < 8 ||
-		prefix.len > 30)
+	if (!ip4_parse(value, &prefix.addr))
+		prefix.len = 0;
+	else if (ip4_prefix_parse(value, &prefix) || prefix.len < 8 || prefix.len > 30)
+		return -EINVAL;
+	if (!ip4_is_host(prefix.addr))
 		return -EINVAL;
 	*(struct ip4_prefix *)field = prefix;
 	return 0;
@@ -263,23 +266,56 @@ int config_set_domain(void *field, const char *value)
 	return config_set_text(field, value);
 }
 
-/* "10.0.0.0/8 192.168.6.1": destination and router, with a blank between */
+struct route_list {
+	struct config_options *options;
+	struct ip4_prefix destination; /* of which the router is the next item */
+	bool has_destination;
+};
+
+static int take_destination(struct route_list *list, const char *item, size_t len)
+{
+	char text[IP4_PREFIX_STRLEN];
+
+	if (list->has_destination || len >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, item, len);
+	text[len] = '\0';
+	if (ip4_prefix_parse(text, &list->destination) ||
+		list->destination.addr != ip4_prefix_network(&list->destination))
+		return -EINVAL;
+	list->has_destination = true;
+	return 0;
+}
+
+/*
+ * "10.0.0.0/8 192.168.6.1": destination and router, with a blank between; people write "via" or a
+ * sign there as well, and dnsmasq's way is a comma.
+ */
 static int take_route(void *ctx, const char *item)
 {
-	struct config_options *options = ctx;
+	struct route_list *list = ctx;
+	struct config_options *options = list->options;
 	struct config_route route;
-	char destination[IP4_PREFIX_STRLEN];
-	size_t len = strcspn(item, " \t");
+	const char *router = item;
+	size_t len = strcspn(item, " \t=:");
 
-	if (len >= sizeof(destination))
+	if (memchr(item, '/', len)) {
+		router = item + len;
+		if (take_destination(list, item, len))
+			return -EINVAL;
+		router += strspn(router, " \t");
+		if (*router == '=' || *router == ':')
+			router++;
+		else if (!strncmp(router, "via", 3) && isspace((unsigned char)router[3]))
+			router += 3;
+		router += strspn(router, " \t");
+		if (!*router)
+			return router == item + len ? 0 : -EINVAL;
+	}
+	if (!list->has_destination || ip4_parse(router, &route.router))
 		return -EINVAL;
-	memcpy(destination, item, len);
-	destination[len] = '\0';
-	item += len;
-	item += strspn(item, " \t");
-	if (ip4_prefix_parse(destination, &route.destination) || ip4_parse(item, &route.router) ||
-		route.destination.addr != ip4_prefix_network(&route.destination))
-		return -EINVAL;
+	route.destination = list->destination;
+	list->has_destination = false;
 	options->routes = xrealloc(options->routes, options->route_count + 1, sizeof(route));
 	options->routes[options->route_count++] = route;
 	return 0;
@@ -287,12 +323,14 @@ static int take_route(void *ctx, const char *item)
 
 int config_set_routes(void *field, const char *value)
 {
-	struct config_options *options = field;
+	struct route_list list = { .options = field };
+	int err;
 
-	free(options->routes);
-	options->routes = NULL;
-	options->route_count = 0;
-	return for_each_item(value, take_route, options);
+	free(list.options->routes);
+	list.options->routes = NULL;
+	list.options->route_count = 0;
+	err = for_each_item(value, take_route, &list);
+	return list.has_destination ? -EINVAL : err;
 }
 
 static int take_range(void *ctx, const char *item)
@@ -345,7 +383,7 @@ static int parse_hex(const char *s, struct config_raw_option *option)
 			return -EINVAL;
 		option->data[option->len++] = (uint8_t)strtoul(digits, NULL, 16);
 		s += 2;
-		if (*s == ':' && s[1])
+		if ((*s == ':' || *s == ' ') && s[1])
 			s++;
 	}
 	return 0;

@@ -54,7 +54,8 @@ static void find_address(struct look *look, const struct netlink_link *bridge, s
 	}
 	for (size_t i = 0; i < count && !host->inner.addr; i++) {
 		if (!wanted->addr ||
-			(wanted->addr == list[i].prefix.addr && wanted->len == list[i].prefix.len))
+			(wanted->addr == list[i].prefix.addr &&
+				(!wanted->len || wanted->len == list[i].prefix.len)))
 			host->inner = list[i].prefix;
 	}
 	free(list);
@@ -68,7 +69,10 @@ static void find_address(struct look *look, const struct netlink_link *bridge, s
 		SAY(look, problems, "inner", "address",
 			"[inner] address: %s does not have the address %s; "
 			"ip address add %s dev %s gives it",
-			name, ip4_prefix_format(wanted, text), text, name);
+			name,
+			wanted->len ? ip4_prefix_format(wanted, text)
+				    : ip4_format(wanted->addr, text),
+			text, name);
 	} else if (!host->inner.addr) {
 		SAY(look, problems, "inner", "bridge",
 			"[inner] bridge: %s has no IPv4 address; as in the "
@@ -77,12 +81,12 @@ static void find_address(struct look *look, const struct netlink_link *bridge, s
 	}
 }
 
-/* Without [inner] address, only the kernel knows the inner network. */
+/* Without [inner] address and its length, only the kernel knows the inner network. */
 static void check_pool(struct look *look, const struct host *host)
 {
 	char text[IP4_PREFIX_STRLEN];
 
-	if (!host->inner.addr || look->config->inner.address.addr)
+	if (!host->inner.addr || look->config->inner.address.len)
 		return;
 	for (size_t i = 0; i < look->config->outer.pool_count; i++) {
 		const struct ip4_range *range = &look->config->outer.pool[i];
@@ -160,7 +164,7 @@ int host_check(struct nl_sock *route, const struct config *config, struct host *
 	if (!config->inner.bridge)
 		; /* which has been said */
 	/* a bridge that is still to be made needs no more questions than those asked for it */
-	else if (config->inner.create && config->inner.address.addr &&
+	else if (config->inner.create && config->inner.address.len &&
 		bridge_ensure(route, config, true, NULL, problems) != 0) {
 		host.inner = config->inner.address;
 	} else {

@@ -25,6 +25,7 @@ struct order {
 	struct control_request *request; /* NULL: nobody waits */
 	enum verb verb;
 	char vm[VM_NAME_MAX + 1];
+	char from[VM_NAME_MAX + 1]; /* of a move: whose it was; "": nobody's */
 	uint32_t address;
 	bool chosen; /* by us, not by the caller */
 	struct forward forward;
@@ -108,10 +109,13 @@ static void tell(const struct order *order)
 		forward_format(&order->forward, text);
 	else
 		ip4_format(order->address, text);
-	log_info("nat: %s %s%s%s", words[order->verb], text, *order->vm ? " " : "", order->vm);
+	log_info("nat: %s %s%s%s%s%s", words[order->verb], text, *order->vm ? " " : "", order->vm,
+		*order->from ? " from " : "", order->from);
 	details = json_pack("{s:s}", is_forward ? "forward" : "address", text);
 	if (*order->vm)
 		json_object_set_new(details, "vm", json_string(order->vm));
+	if (*order->from)
+		json_object_set_new(details, "from", json_string(order->from));
 	events_post(order->commands->events, words[order->verb], details);
 }
 
@@ -149,6 +153,7 @@ static int apply(struct keeper_change *change, struct binding_table *table, char
 			return 0;
 		return binding_unbind(table, config, order->address, now, ret_error);
 	case VERB_MOVE:
+		snprintf(order->from, sizeof(order->from), "%s", bound ? bound->vm : "");
 		return binding_move(table, config, plan, order->address, order->vm, now, ret_error);
 	case VERB_FORWARD_ADD:
 		return forward_add(table, config, plan, &order->forward, now, ret_error);

@@ -181,7 +181,7 @@ static int sync_kernel(struct isolate *isolate)
 		isolate->repaired++;
 		log_warning("isolation: the nf_tables table bridge " GUARD_TABLE
 			    " had been changed by others; mended");
-		events_post(isolate->events, "mended", json_pack("{s:s}", "table", GUARD_TABLE));
+		events_post(isolate->events, "resync", json_pack("{s:s}", "table", GUARD_TABLE));
 	}
 	return err;
 }

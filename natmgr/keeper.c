@@ -99,9 +99,10 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 		keeper->hooks.mended(keeper->hooks.ctx, report);
 		log_warning(
 			"nat: the kernel had been changed by others; mended: %zu rules or chains, "
-			"%zu addresses",
+			"%zu addresses%s",
 			report->rule_edits,
-			report->addresses.add_count + report->addresses.remove_count);
+			report->addresses.add_count + report->addresses.remove_count,
+			report->forwarding_enabled ? ", packet forwarding" : "");
 	}
 }
 

@@ -55,11 +55,17 @@ static void ensure_hairpin(void *ctx)
 static void on_mended(void *ctx, const struct reconcile_report *report)
 {
 	struct natmgr *natmgr = ctx;
+	size_t addresses = report->addresses.add_count + report->addresses.remove_count;
+	json_t *details = json_object();
 
-	events_post(natmgr->events, "mended",
-		json_pack("{s:I, s:I, s:b}", "rules", (json_int_t)report->rule_edits, "addresses",
-			(json_int_t)(report->addresses.add_count + report->addresses.remove_count),
-			"forwarding", report->forwarding_enabled));
+	/* only what was wrong: "forwarding=no" reads as if it were off */
+	if (report->rule_edits)
+		json_object_set_new(details, "rules", json_integer((json_int_t)report->rule_edits));
+	if (addresses)
+		json_object_set_new(details, "addresses", json_integer((json_int_t)addresses));
+	if (report->forwarding_enabled)
+		json_object_set_new(details, "forwarding", json_string("switched on"));
+	events_post(natmgr->events, "resync", details);
 }
 
 static void on_followed(void *ctx, const struct binding *binding, bool lost)
@@ -69,7 +75,7 @@ static void on_followed(void *ctx, const struct binding *binding, bool lost)
 
 	events_post(natmgr->events, lost ? "unbind" : "bind",
 		json_pack("{s:s, s:s, s:s}", "address", ip4_format(binding->address, address), "vm",
-			binding->vm, "why", lost ? "left the plan" : "auto-bind"));
+			binding->vm, "why", lost ? "reclaimed, as it left the plan" : "auto-bind"));
 }
 
 /* A VM that has an address now may speak to it. */
@@ -147,12 +153,13 @@ void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const str
 /* --- what is told ------------------------------------------------------------------------- */
 
 struct numbers {
-	uint64_t pool, bound, free;
+	uint64_t pool, bound, cooling, conflicting, free;
 };
 
 static struct numbers count_addresses(const struct natmgr *natmgr)
 {
 	const struct binding_table *table = keeper_table(natmgr->keeper);
+	const struct conflicts *conflicts = commands_conflicts(natmgr->commands);
 	const struct config *config = natmgr->config;
 	struct numbers numbers = { .pool = config_pool_size(config) };
 	struct desired desired;
@@ -163,11 +170,20 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 	numbers.bound = desired.count;
 	for (size_t i = 0; i < desired.count; i++)
 		numbers.free -= config_pool_contains(config, desired.map[i].address);
-	desired_done(&desired);
 	/* nobody may have these yet */
 	for (size_t i = 0; i < table->cooling_count; i++)
-		numbers.free -= table->cooling[i].until > binding_seconds() &&
+		numbers.cooling += table->cooling[i].until > binding_seconds() &&
 			config_pool_contains(config, table->cooling[i].address);
+	/* nor those that somebody else has */
+	for (size_t i = 0; i < conflicts->count; i++) {
+		uint32_t address = conflicts->list[i].address;
+
+		numbers.conflicting += conflict_find(conflicts, address) &&
+			config_pool_contains(config, address) && !desired_find(&desired, address) &&
+			!binding_cooling(table, address, binding_seconds());
+	}
+	desired_done(&desired);
+	numbers.free -= numbers.cooling + numbers.conflicting;
 	return numbers;
 }
 
@@ -205,6 +221,8 @@ void natmgr_metrics(const struct natmgr *natmgr, FILE *out)
 		"# TYPE eipd_pool_addresses gauge\n"
 		"eipd_pool_addresses{state=\"bound\"} %llu\n"
 		"eipd_pool_addresses{state=\"free\"} %llu\n"
+		"eipd_pool_addresses{state=\"cooldown\"} %llu\n"
+		"eipd_pool_addresses{state=\"conflict\"} %llu\n"
 		"# HELP eipd_forwards Port forwards.\n"
 		"# TYPE eipd_forwards gauge\n"
 		"eipd_forwards %zu\n"
@@ -215,6 +233,7 @@ void natmgr_metrics(const struct natmgr *natmgr, FILE *out)
 		"# TYPE eipd_nat_in_sync gauge\n"
 		"eipd_nat_in_sync %d\n",
 		(unsigned long long)numbers.bound, (unsigned long long)numbers.free,
+		(unsigned long long)numbers.cooling, (unsigned long long)numbers.conflicting,
 		keeper_table(natmgr->keeper)->forward_count,
 		(unsigned long long)natmgr_repaired(natmgr), natmgr_is_in_sync(natmgr));
 	isolate_metrics(natmgr->isolate, out);

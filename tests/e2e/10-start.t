@@ -210,6 +210,16 @@ ip -n "$HV" addr del 192.168.6.22/24 dev br0
 cannot "a bridge without an address" 'br0.*address'
 ip -n "$HV" addr add 192.168.6.22/24 dev br0
 
+conf inner.address 192.168.6.23
+cannot "an address that the bridge has not" '\[inner\] address: .*192.168.6.23;'
+conf inner.address 192.168.6.22
+conf_write
+check "the bridge's address may be without its length" eipd -t
+conf outer.pool 192.168.6.99
+cannot "which the kernel tells" '\[outer\] pool: it overlaps'
+conf outer.pool 20.251.48.99-20.251.48.110
+conf inner.address
+
 conf inner.uplink eth0
 conf_write
 run eipd -t

@@ -42,7 +42,7 @@ ours() {
 # counters ADDRESS: packets and bytes of the rule for connections from outside
 counters() { ipt -v -S EIPD-PREROUTING | grep -- "-d $1/32 .*DNAT" | grep -o -- '-c .* '; }
 repaired() { field 'd["nat"]["repaired"]' status; }
-mended_events() { field 'len([e for e in d if e["event"] == "mended"])' events; }
+mended_events() { field 'len([e for e in d if e["event"] == "resync"])' events; }
 more_than() { (($("$1") > $2)); }
 
 # watch: from now on, what the daemon does with the tables is in $T/strace
@@ -122,6 +122,8 @@ relabel() {
 }
 mends "our address with another prefix" relabel
 mends "packet forwarding switched off" hv sh -c 'echo 0 >/proc/sys/net/ipv4/ip_forward'
+is "and the event tells that, and no more" \
+	"$(field '[e for e in d if e["event"] == "resync"][-1].keys() - {"time", "event"} == {"forwarding"}' events)" true
 is "packet forwarding is on again" "$(hv cat /proc/sys/net/ipv4/ip_forward)" 1
 mends "a chain of ours that was left over" ipt -N EIPD-OLD
 # a chain of ours that others lead to as well is still to be reached from where it belongs

@@ -213,6 +213,9 @@ is "conflict: two binds at once pass over what others have, and take different o
 	"$(cat "$T/bind1" "$T/bind2" | grep -oE '20\.251\.48\.[0-9]+' | sort | tr '\n' ' ')" "$EIP3 $SHARED "
 is "conflict: both are shown" "$(state_of "$EIP1") $(state_of "$EIP2")" "conflict conflict"
 is "conflict: and who it is" "$(field "[a['answered_by'] for a in d if a['address'] == '$EIP1'][0]" ip list)" "$squatter"
+is "conflict: they do not count as free" \
+	"$(field 'd["nat"]["free"]' status) $(ctl metrics | sed -n 's/^eipd_pool_addresses{state="conflict"} //p')" \
+	"$(field 'len([a for a in d if a["state"] == "free"])' ip list) 2"
 check "conflict: it is an event" has_event conflict address "$EIP1"
 refused "conflict: a port of it is refused" 1 "$EIP1.*$squatter" forward add "$EIP1:80/tcp" vm-001
 refused "conflict: a move of it is refused" 1 "$EIP1.*$squatter" ip move "$EIP1" vm-001
@@ -535,7 +538,7 @@ plan "${two[0]}"
 ctl reload >/dev/null
 in_follow() { grep -qE "$1" "$T/follow"; }
 check "events: a bind" wait_for 3 in_follow " bind .*address=$EIP1.*vm=vm-001|bind .*vm=vm-001.*address=$EIP1"
-check "events: a move" wait_for 3 in_follow "move .*$EIP1"
+check "events: a move, and whose it was" wait_for 3 in_follow "move .*$EIP1.* vm=vm-002 from=vm-001"
 check "events: a lease" wait_for 3 in_follow "lease .*$IP1"
 check "events: the address of a VM that leaves the plan is unbound" wait_for 3 has_event unbind vm vm-002
 plan "${two[@]}"

@@ -113,22 +113,22 @@ flowing "kill -9 and a start"
 is "all are bound still" "$(bound)" "$((OTHERS + 1))"
 
 # ---- resync
-mended=$(event_count mended)
+mended=$(event_count resync)
 rule=$(nat_rules | sed -n 's/^-A \(EIPD-D.*-j DNAT.*\)/\1/p' | sed -n 500p)
 # shellcheck disable=SC2086 # the words of a rule
 hv iptables-legacy -w 10 -t nat -D $rule
-check "somebody deletes a rule: it is mended" wait_for 10 more_events mended "$mended"
+check "somebody deletes a rule: it is mended" wait_for 10 more_events resync "$mended"
 flowing "a rule was away"
 # Without any rule that needs conntrack the kernel does without it, and so without NAT: with the
 # last of our rules the flows would stand still until the resync. A firewall has one, mostly.
 hv iptables-legacy -w 10 -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT
-mended=$(event_count mended)
+mended=$(event_count resync)
 hv iptables-legacy -w 10 -t nat -F
-check "somebody flushes nat: it is mended" wait_for 10 more_events mended "$mended"
+check "somebody flushes nat: it is mended" wait_for 10 more_events resync "$mended"
 flowing "a flush and its resync"
-mended=$(event_count mended)
+mended=$(event_count resync)
 ip -n "$HV" addr del "$ADDRESS/32" dev eth0
-check "somebody takes the address away: it is mended" wait_for 10 more_events mended "$mended"
+check "somebody takes the address away: it is mended" wait_for 10 more_events resync "$mended"
 flowing "the address was away"
 
 # ---- all at once

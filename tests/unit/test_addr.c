@@ -247,7 +247,9 @@ static const struct range_row {
 	{ "range: two ends", "1.1.1.1-1.1.1.2-1.1.1.3", NULL, 0, 0 },
 	{ "range: from to a block", "1.1.1.0-1.1.1.0/24", NULL, 0, 0 },
 	{ "range: a block to an address", "1.1.1.0/24-1.1.2.0", NULL, 0, 0 },
-	{ "range: blanks inside", "1.1.1.1 - 1.1.1.2", NULL, 0, 0 },
+	{ "range: blanks inside", "1.1.1.1 - 1.1.1.2", "1.1.1.1-1.1.1.2", IP4(1, 1, 1, 1),
+		IP4(1, 1, 1, 2) },
+	{ "range: blanks and no dash", "1.1.1.1 1.1.1.2", NULL, 0, 0 },
 	{ "range: a short end", "20.251.48.99-110", NULL, 0, 0 },
 	{ "range: nothing", "", NULL, 0, 0 },
 };

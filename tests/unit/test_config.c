@@ -189,8 +189,8 @@ static const struct key_row {
 	char *(*show)(const void *field);
 	size_t offset;
 	const char *fallback;   /* NULL: the key is required */
-	const char *good[4][2]; /* as written, as shown */
-	const char *bad[14];
+	const char *good[6][2]; /* as written, as shown */
+	const char *bad[20];
 } key_rows[] = {
 	{ "daemon", "state-dir", show_text, AT(daemon.state_dir), "/var/lib/eipd",
 		{ { "/srv/eipd", "/srv/eipd" } }, { "relative/path", "" } },
@@ -213,9 +213,11 @@ static const struct key_row {
 		{ { "br-lan.100", "br-lan.100" }, { "fifteen-letters", "fifteen-letters" } },
 		{ "", "br/0", "br 0", "br0:1", "sixteen-letters-", ".", ".." } },
 	{ "inner", "address", show_prefix, AT(inner.address), "0.0.0.0/0",
-		{ { "192.168.6.22/24", "192.168.6.22/24" }, { "", "0.0.0.0/0" } },
-		{ "192.168.6.22", "192.168.6.22/33", "192.168.6.22/32", "300.168.6.22/24",
-			"127.0.0.1/8", "224.0.0.1/24", "0.0.0.0/24", "br0" } },
+		{ { "192.168.6.22/24", "192.168.6.22/24" }, { "192.168.6.22", "192.168.6.22/0" },
+			{ "", "0.0.0.0/0" } },
+		{ "192.168.6.22/0", "192.168.6.22/", "224.0.0.1", "192.168.6.22/33",
+			"192.168.6.22/32", "300.168.6.22/24", "127.0.0.1/8", "224.0.0.1/24",
+			"0.0.0.0/24", "br0" } },
 	{ "inner", "uplink", show_text, AT(inner.uplink), "", { { "eth1", "eth1" }, { "", "" } },
 		{ "eth/1", "eth1, eth2", "sixteen-letters-" } },
 	{ "inner", "create", show_bool, AT(inner.create), "no", { { "no", "no" } },
@@ -227,7 +229,9 @@ static const struct key_row {
 		{ { "20.251.50.7", "20.251.50.7" },
 			{ "20.251.50.7, 20.251.49.0/28 ,20.251.48.99-20.251.48.110",
 				"20.251.48.99-20.251.48.110 20.251.49.0-20.251.49.15 20.251.50.7" },
-			{ "20.0.0.2,20.0.0.1", "20.0.0.1 20.0.0.2" } },
+			{ "20.0.0.2,20.0.0.1", "20.0.0.1 20.0.0.2" },
+			{ "20.0.0.2 - 20.0.0.4\t,20.0.0.5 -20.0.0.6",
+				"20.0.0.2-20.0.0.4 20.0.0.5-20.0.0.6" } },
 		{ "", "x", "20.251.48.99,", ",20.251.48.99", "20.251.48.99,,20.251.48.100",
 			"20.251.48.110-20.251.48.99", "20.251.49.3/28",
 			"20.251.48.99, 20.251.48.99", "20.251.48.0/24, 20.251.48.7",
@@ -269,10 +273,19 @@ static const struct key_row {
 		{ { "10.0.0.0/8 192.168.6.1", "10.0.0.0/8>192.168.6.1" },
 			{ "10.0.0.0/8 192.168.6.1, 0.0.0.0/0\t192.168.6.2",
 				"10.0.0.0/8>192.168.6.1 0.0.0.0/0>192.168.6.2" },
+			{ "10.0.0.0/8,192.168.6.1, 0.0.0.0/0 , 192.168.6.2",
+				"10.0.0.0/8>192.168.6.1 0.0.0.0/0>192.168.6.2" },
+			{ "10.0.0.0/8 via 192.168.6.1, 11.0.0.0/8=192.168.6.1,12.0.0.0/8:192.168.6.1",
+				"10.0.0.0/8>192.168.6.1 11.0.0.0/8>192.168.6.1 "
+				"12.0.0.0/8>192.168.6.1" },
 			{ "", "" } },
-		{ "10.0.0.0/8", "10.0.0.1/8 192.168.6.1", "10.0.0.0/8 gateway",
-			"10.0.0.0 192.168.6.1", "10.0.0.0/8 192.168.6.1 1",
-			"10.0.0.0/8 192.168.6.1,", "192.168.6.1 10.0.0.0/8" } },
+		{ "10.0.0.0/8", "10.0.0.0/8,", "10.0.0.0/8,11.0.0.0/8", "192.168.6.1",
+			"10.0.0.0/8 via", "10.0.0.0/8 =", "10.0.0.0/8,via 192.168.6.1",
+			"10.0.0.0/8 = = 192.168.6.1", "10.0.0.0/8 via192.168.6.1",
+			"10.0.0.0/8,192.168.6.1,192.168.6.2", "10.0.0.0/8,11.0.0.0/8 192.168.6.1",
+			"10.0.0.1/8 192.168.6.1", "10.0.0.0/8 gateway", "10.0.0.0 192.168.6.1",
+			"10.0.0.0/8 192.168.6.1 1", "10.0.0.0/8 192.168.6.1,",
+			"192.168.6.1 10.0.0.0/8" } },
 	{ "dhcp", "next-server", show_address, AT(dhcp.options.next_server), "0.0.0.0",
 		{ { "192.168.6.9", "192.168.6.9" }, { "", "0.0.0.0" } },
 		{ "tftp.local", "192.168.6.9, 192.168.6.10", "255.255.255.255" } },
@@ -407,6 +420,8 @@ static const struct raw_row {
 	struct octets octets; /* NULL: refused */
 } raw_rows[] = {
 	{ "option.N: hexadecimal with colons", "option.43", "hex:01:04:aa:BB",
+		OCTETS("\x01\x04\xaa\xbb") },
+	{ "option.N: hexadecimal with blanks", "option.43", "hex:01 04 aa BB",
 		OCTETS("\x01\x04\xaa\xbb") },
 	{ "option.N: hexadecimal without", "option.43", "hex:0104aabb",
 		OCTETS("\x01\x04\xaa\xbb") },
@@ -558,6 +573,10 @@ static const struct mistake_row {
 	{ "a bridge to be made without an address to give it",
 		"[inner]\nbridge = br0\ncreate = yes\n[outer]\ninterface = eth0\npool = 1.1.1.1\n",
 		{ { 3, "[inner] address" } } },
+	{ "a bridge to be made with half an address",
+		"[inner]\nbridge = br0\naddress = 192.168.6.22\ncreate = yes\n[outer]\n"
+		"interface = eth0\npool = 1.1.1.1\n",
+		{ { 4, "[inner] address" } } },
 	{ "a bridge to be made with an empty address",
 		"[inner]\nbridge = br0\naddress =\ncreate = yes\n[outer]\ninterface = eth0\n"
 		"pool = 1.1.1.1\n",
@@ -729,32 +748,71 @@ static void test_form(void **state)
 	config_free(config);
 }
 
-/* The reader of INI files has a longest line: beyond it there is a message, not half a pool. */
+/* The reader of INI files has a longest line; a pool of single addresses is longer. */
 static void test_long_value(void **state)
+{
+	static const char *const ends[] = { "\n", "   \r\n", " # why\n", "; why\n", "" };
+	char *text = NULL;
+	size_t len;
+
+	(void)state;
+	for (size_t end = 0; end < COUNT(ends); end++) {
+		FILE *out = open_memstream(&text, &len);
+		struct config *config;
+
+		fprintf(out, "# %0*d\n", 5000, 0);
+		fprintf(out,
+			"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n pool\t= 20.251.48.0");
+		for (int i = 1; i < 200; i++)
+			fprintf(out, ", 20.251.48.%d", i);
+		fprintf(out, "%s", ends[end]);
+		fclose(out);
+		config = load_good(text);
+		assert_int_equal(config_pool_size(config), 200);
+		assert_int_equal(config_line(config, "outer", "pool"), 6);
+		config_free(config);
+		free(text);
+	}
+}
+
+static void test_long_nonsense(void **state)
+{
+	static const char *const lines[] = { "%0*d", "[%0*d", "bridge%0*d = 1", "pool = \\\n%0*d",
+		"pool = %0*d\\" };
+	struct problems problems = { 0 };
+	char *text = NULL;
+	size_t len;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(lines); i++) {
+		FILE *out = open_memstream(&text, &len);
+		struct config *config;
+
+		fprintf(out, "[inner]\nbridge = br0\n[outer]\ninterface = eth0\n");
+		fprintf(out, lines[i], 5000, 0);
+		fclose(out);
+		assert_int_equal(load(text, &config, &problems), -EINVAL);
+		problems_print(&problems);
+		assert_int_not_equal(problems_match(&problems, i == 3 ? 6 : 5, "longer than"), 0);
+		problems_done(&problems);
+		free(text);
+	}
+}
+
+/* The whole of it is no help. */
+static void test_long_mistake(void **state)
 {
 	struct problems problems = { 0 };
 	struct config *config;
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-	int err;
+	char *text;
 
 	(void)state;
-	fprintf(out, "[inner]\nbridge = br0\n[outer]\ninterface = eth0\npool = 20.251.48.0");
-	for (int i = 1; i < 200; i++)
-		fprintf(out, ", 20.251.48.%d", i);
-	fprintf(out, "\n");
-	fclose(out);
-	err = load(text, &config, &problems);
-	problems_print(&problems);
-	if (err) {
-		assert_int_not_equal(problems_match(&problems, 5, "longer than"), 0);
-		assert_int_equal(problems.count, 1);
-	} else {
-		assert_int_equal(config_pool_size(config), 200);
-		assert_int_equal(problems.count, 0);
-	}
-	config_free(config);
+	if (asprintf(&text, REQUIRED "[dhcp]\ndns = %0*d # why\n", 5000, 0) < 0)
+		abort();
+	assert_int_equal(load(text, &config, &problems), -EINVAL);
+	assert_int_equal(problems.count, 1);
+	assert_int_not_equal(problems_match(&problems, 7, "000...\" will not do"), 0);
+	assert_true(strlen(problems.list[0].text) < 400);
 	problems_done(&problems);
 	free(text);
 }
@@ -837,8 +895,11 @@ int main(void)
 	suite_add(&suite, "problems found before are kept and do not count", test_appends_problems,
 		NULL);
 	SUITE_ROWS(&suite, test_form, form_rows);
-	suite_add(&suite, "form: a very long value is taken whole or refused", test_long_value,
-		NULL);
+	suite_add(&suite, "form: a very long value is taken whole, a long comment passed over",
+		test_long_value, NULL);
+	suite_add(&suite, "form: what is longer and no value is told of", test_long_nonsense, NULL);
+	suite_add(&suite, "form: of a long value that will not do, the beginning is told",
+		test_long_mistake, NULL);
 	SUITE_ROWS(&suite, test_pool, pool_rows);
 	suite_add(&suite, "config_free() of nothing", test_free_nothing, NULL);
 	failed = suite_run(&suite, "config");
