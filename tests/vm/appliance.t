@@ -27,10 +27,10 @@ IMAGE=$ROOT/build/image
 # ---- what is in it
 mkdir "$T/image"
 gzip -dc "$IMAGE/initramfs" | (cd "$T/image" && busybox cpio -i 2>/dev/null)
-is "it has the static file, the link, two text files, busybox, four scripts, and modules" \
+is "it has the static file, the link, two text files, busybox, five scripts, and modules" \
 	"$(cd "$T/image" && find . ! -type d ! -lname '*busybox' ! -path './lib/modules/*' | sort | tr '\n' ' ')" \
-	"./bin/busybox ./etc/eipd/eipd.conf ./etc/eipd/network.conf ./etc/init.d/eipd ./etc/init.d/rcS \
-./etc/inittab ./usr/sbin/eipctl ./usr/sbin/eipd ./usr/share/eipd/load-modules "
+	"./bin/busybox ./etc/eipd/eipd.conf ./etc/eipd/network.conf ./etc/init.d/eipd \
+./etc/init.d/keep-eipd ./etc/init.d/rcS ./etc/inittab ./usr/sbin/eipctl ./usr/sbin/eipd ./usr/share/eipd/load-modules "
 sum=$(cat "$IMAGE"/* | sha256sum)
 static_make image
 is "made again, it has the same bytes" "$(cat "$IMAGE"/* | sha256sum)" "$sum"
@@ -113,6 +113,14 @@ check "the page is fetched from a port of another address" page_is "$OUT" "$EIP2
 check "connections can be forgotten: eipctl ip move" appliance eipctl ip move "$EIP1" vm-002
 check "and back" appliance eipctl ip move "$EIP1" vm-001
 is "the kernel misses nothing" "$(appliance "logread | grep -E 'warning|err'")" ""
+
+# ---- it dies
+died=$(milliseconds)
+appliance "kill -9 \$(cat /run/eipd/eipd.pid)" || fail "it is killed" </dev/null
+check "killed, it is started again" wait_for 20 console appliance 'eipd: started' 2
+echo "# from its death to that: $(($(milliseconds) - died)) ms"
+is "its lease is on the list" "$(appliance_field "[l['name'] for l in d]" "lease list")" '["vm-001"]'
+check "the page is fetched" page_is "$OUT" "$EIP1" vm-001 "$IP1"
 
 # ---- reboot
 check "a VM is added to the plan" appliance eipctl vm add vm-003 --mac d0:0d:8e:9f:42:90 --ip 192.168.6.245
