@@ -121,6 +121,14 @@ static void print_isolated(const json_t *result)
 	free(allow);
 }
 
+static void print_port(const json_t *result)
+{
+	printf("%s %s the port of %s%s\n", text_of(result, "port"),
+		json_is_true(json_object_get(result, "changed")) ? "is" : "was",
+		text_of(result, "vm"),
+		json_is_true(json_object_get(result, "isolated")) ? ", which is isolated" : "");
+}
+
 static void print_reload(const json_t *result)
 {
 	static const struct table_column columns[] = { { "CHANGE", "change", CELL_TEXT },
@@ -252,12 +260,20 @@ static const struct command commands[] = {
 		"its lease, and its public addresses stay reserved for it. It holds until\n"
 		"`vm rejoin`. A VM that is not there yet is isolated when it comes.",
 		"--allow ADDR/LEN  may still speak with it; up to 64 of them\n"
-		"--port PORT       its port of the bridge, instead of where its MAC is seen",
+		"--port PORT       its port, beside where its MAC is seen: whatever has the\n"
+		"                  name, unless that is said to be another VM's",
 		"eipctl vm isolate vm-001 --allow 192.168.6.200" },
 	{ "vm rejoin", "NAME", 1, 1, print_isolated, "take an isolation back",
 		"The VM is on the network again as before, with the public addresses that were\n"
 		"kept for it. One that is not isolated stays as it is.",
 		NULL, "eipctl vm rejoin vm-001" },
+	{ "vm port", "NAME PORT", 2, 2, print_port, "say which port of the bridge is a VM's",
+		"For hooks and launchers, once the port is there and before the guest runs:\n"
+		"so the port is known before its first frame, whatever MAC the guest takes,\n"
+		"and one that is isolated is cut off from the start. What was seen, and a\n"
+		"--port of `vm isolate`, counts less. It holds as long as the link exists.\n"
+		"Ports that libvirt makes are known without it, by their address.",
+		NULL, "eipctl vm port vm-001 tap1" },
 	{ "ip list", "", 0, 0, print_addresses, "the public addresses",
 		"Each address of the pool: free, bound, in cooldown (it rests before another\n"
 		"VM may have it) or in conflict (somebody else answered for it on the wire);\n"

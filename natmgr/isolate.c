@@ -227,7 +227,9 @@ static void add_port(struct port_list *list, const struct port *port)
 static void take_port(void *ctx, const struct netlink_link *link)
 {
 	struct port_list *list = ctx;
-	struct port port = { .index = link->index, .group_fwd_mask = link->group_fwd_mask };
+	struct port port = {
+		.index = link->index, .group_fwd_mask = link->group_fwd_mask, .mac = link->mac
+	};
 
 	if (link->master != list->bridge_index) {
 		list->others = xrealloc(list->others, list->other_count + 1, sizeof(*list->others));
@@ -257,27 +259,83 @@ static void log_port(struct isolate *isolate, const struct isolated *isolated,
 		json_pack("{s:s, s:s}", "vm", isolated->vm, "port", port->name));
 }
 
-/* True: a port is new. */
-static bool see(struct isolate *isolate, struct isolated *isolated, const struct port *port)
+/* The host says that it is somebody else's. */
+static bool is_others(const struct isolate *isolate, const struct isolated *isolated,
+	const struct port *port)
 {
-	if (!port || !isolated_see(isolated, port))
+	const struct mac *claimed = isolation_claimed(&isolate->isolation, port);
+	const struct vm *owner = seating_owner(&isolate->seating, port);
+
+	if (!claimed && !owner)
 		return false;
-	log_port(isolate, isolated, port);
-	return true;
+	return !isolated->ip || !mac_equal(claimed ? claimed : &owner->mac, &isolated->mac);
 }
 
-/* By the hand's choice, and by what the bridge said of the VM before it was isolated. */
+struct seeing {
+	struct isolate *isolate;
+	struct isolated *isolated;
+	bool changed;
+};
+
+static void see(void *ctx, const struct port *port)
+{
+	struct seeing *seeing = ctx;
+
+	if (!port || is_others(seeing->isolate, seeing->isolated, port) ||
+		!isolated_see(seeing->isolated, port))
+		return;
+	log_port(seeing->isolate, seeing->isolated, port);
+	seeing->changed = true;
+}
+
+/* It was made for the VM, which is in no plan any more. */
+static bool is_left_behind(const struct isolate *isolate, const struct isolated *isolated,
+	const struct port *port)
+{
+	const struct mac *claimed = isolation_claimed(&isolate->isolation, port);
+
+	return isolated->ip &&
+		(claimed ? mac_equal(claimed, &isolated->mac)
+			 : link_is_of(&port->mac, &isolated->mac));
+}
+
+/* The host has said it, also of a link that is no port of the bridge yet. */
+static void see_claimed(struct seeing *seeing)
+{
+	const struct isolation *isolation = &seeing->isolate->isolation;
+
+	for (size_t i = 0; seeing->isolated->ip && i < isolation->claim_count; i++) {
+		if (mac_equal(&isolation->claims[i].mac, &seeing->isolated->mac))
+			see(seeing, &isolation->claims[i].port);
+	}
+}
+
+/* What the host says of ports goes before what the hand has named, and what was seen. */
 static bool see_known(struct isolate *isolate, struct isolated *isolated)
 {
 	const struct vm *vm = plan_by_name(isolate->seating.plan, isolated->vm);
-	bool changed = false;
+	struct seeing seeing = { isolate, isolated, false };
 
+	for (size_t i = isolated->port_count; i-- > 0;) {
+		const struct port port = isolated->ports[i];
+
+		if (!is_others(isolate, isolated, &port))
+			continue;
+		log_warning("isolation: port %s is not that of %s, as the host says now; it is not "
+			    "cut off for it any more",
+			port.name, isolated->vm);
+		seeing.changed = isolated_forget(isolated, port.index) || seeing.changed;
+	}
+	see_claimed(&seeing);
 	if (*isolated->wanted_port)
-		changed = see(isolate, isolated,
-			seating_port_by_name(&isolate->seating, isolated->wanted_port));
+		see(&seeing, seating_port_by_name(&isolate->seating, isolated->wanted_port));
 	if (vm)
-		changed = see(isolate, isolated, seating_of(&isolate->seating, vm)) || changed;
-	return changed;
+		seating_each_port(&isolate->seating, vm, see, &seeing);
+	for (size_t i = 0; !vm && i < isolate->seating.port_count; i++) {
+		if (is_left_behind(isolate, isolated, &isolate->seating.ports[i]))
+			see(&seeing, &isolate->seating.ports[i]);
+	}
+	return seeing.changed;
 }
 
 static void look_due(void *ctx);
@@ -298,6 +356,12 @@ static bool is_link(struct isolate *isolate, const struct port *port)
 		!strcmp(link.name, port->name);
 }
 
+static void add_link(struct isolate *isolate, struct port_list *known, const struct port *port)
+{
+	if (!seating_port(&isolate->seating, port->index) && is_link(isolate, port))
+		add_port(known, port);
+}
+
 /*
  * Of isolated VMs: ports that are no more. One that only left the bridge is kept, as its guest may
  * have another MAC by now: nothing would tell whose port it is when it comes back.
@@ -312,13 +376,11 @@ static bool forget_ports(struct isolate *isolate)
 	for (size_t i = 0; i < isolate->isolation.count; i++) {
 		const struct isolated *isolated = &isolate->isolation.list[i];
 
-		for (size_t p = 0; p < isolated->port_count; p++) {
-			const struct port *port = &isolated->ports[p];
-
-			if (!seating_port(&isolate->seating, port->index) && is_link(isolate, port))
-				add_port(&known, port);
-		}
+		for (size_t p = 0; p < isolated->port_count; p++)
+			add_link(isolate, &known, &isolated->ports[p]);
 	}
+	for (size_t i = 0; i < isolate->isolation.claim_count; i++)
+		add_link(isolate, &known, &isolate->isolation.claims[i].port);
 	changed = isolation_prune(&isolate->isolation, known.ports, known.count);
 	free(known.ports);
 	return changed;
@@ -339,6 +401,11 @@ static bool take_ports(struct isolate *isolate, struct port_list *list)
 	if (list->count)
 		qsort(list->ports, list->count, sizeof(*list->ports), compare_ports);
 	return seating_set_ports(&isolate->seating, list->ports, list->count) || changed;
+}
+
+static bool hear(struct isolate *isolate)
+{
+	return seating_hear(&isolate->seating, &isolate->isolation);
 }
 
 /* Which ports there are. True: an isolated VM has another port than before. */
@@ -363,7 +430,9 @@ static bool look_at_ports(struct isolate *isolate)
 	}
 	isolate->fdb.bridge_index = bridge.index;
 	isolate->bridge_mac = bridge.mac;
-	if (take_ports(isolate, &list) && (isolate->anti_spoof || isolate->isolation.count))
+	changed = take_ports(isolate, &list);
+	changed = hear(isolate) || changed;
+	if (changed && (isolate->anti_spoof || isolate->isolation.count))
 		sync_soon(isolate, 0);
 	changed = forget_ports(isolate);
 	for (size_t i = 0; i < isolate->isolation.count; i++)
@@ -375,11 +444,15 @@ static bool look_at_ports(struct isolate *isolate)
 static bool learn(struct isolate *isolate, const struct mac *mac, unsigned index)
 {
 	struct isolated *isolated = isolation_find_mac(&isolate->isolation, mac);
-	const struct port *port = seating_port(&isolate->seating, index);
+	const struct vm *vm = plan_by_mac(isolate->seating.plan, mac);
+	struct seeing seeing = { isolate, isolated, false };
 
 	if (seating_learn(&isolate->seating, mac, index) && isolate->anti_spoof)
 		sync_soon(isolate, SETTLE_MS);
-	return isolated && see(isolate, isolated, port);
+	/* where the host says where it is, its MAC elsewhere is somebody else's lie */
+	if (isolated && !(vm && seating_is_said(&isolate->seating, vm)))
+		see(&seeing, seating_port(&isolate->seating, index));
+	return seeing.changed;
 }
 
 struct learning {
@@ -466,6 +539,7 @@ void isolate_replan(struct isolate *isolate, const struct plan *plan,
 	bool changed = isolation_follow(&isolate->isolation, plan);
 
 	seating_replan(&isolate->seating, plan, change);
+	(void)hear(isolate);
 	changed = look(isolate) || changed;
 	if (changed || isolate->anti_spoof)
 		(void)sync_kernel(isolate);
@@ -480,6 +554,7 @@ static void roll_back(struct isolate *isolate, struct isolation *before)
 {
 	isolation_done(&isolate->isolation);
 	isolate->isolation = *before;
+	(void)hear(isolate);
 	save_or_warn(isolate);
 	(void)sync_kernel(isolate);
 }
@@ -539,9 +614,39 @@ int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
 	return err ? err : 1;
 }
 
+/* What is said of a port is true from the next frame on. */
+int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name, char **ret_error)
+{
+	struct port port = { 0 };
+	struct netlink_link link;
+	struct isolation before;
+	bool changed;
+	int err = netlink_link_get(isolate->route, name, &link);
+
+	if (err) {
+		*ret_error = xasprintf("%s: there is no such link; name the port of %s", name,
+			isolate->config->inner.bridge);
+		return err;
+	}
+	port.index = link.index;
+	memcpy(port.name, link.name, sizeof(port.name));
+	isolation_copy(&isolate->isolation, &before);
+	changed = isolation_claim(&isolate->isolation, &vm->mac, &port);
+	changed = look_at_ports(isolate) || changed;
+	err = make_true(isolate, &before, ret_error);
+	return err ? err : changed;
+}
+
 const struct port *isolate_find_port(const struct isolate *isolate, const char *name)
 {
 	return seating_port_by_name(&isolate->seating, name);
+}
+
+const struct vm *isolate_port_owner(const struct isolate *isolate, const char *name)
+{
+	const struct port *port = seating_port_by_name(&isolate->seating, name);
+
+	return port ? seating_owner(&isolate->seating, port) : NULL;
 }
 
 bool isolate_link_exists(const struct isolate *isolate, const char *name)

@@ -35,7 +35,7 @@ struct isolate_setup {
 int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate, char **ret_error);
 /* Leaves the kernel as it is. */
 void isolate_free(struct isolate *isolate);
-/* Registers `vm isolate` and `vm rejoin`; the keeper takes their public addresses down and up. */
+/* Registers `vm isolate`, `vm rejoin` and `vm port`; the keeper takes their public addresses down and up. */
 void isolate_start(struct isolate *isolate, struct control *control, struct keeper *keeper);
 
 /* It is the same as long as `isolate` lives; what it says changes. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/log.h"
 #include "common/memory.h"
@@ -131,26 +132,47 @@ static bool take_allow(struct wanted *wanted, struct control_request *request, c
 	return true;
 }
 
-/* A port that is not there yet will do: the VM may be off. */
-static bool take_port(const struct isolate_commands *commands, struct wanted *wanted,
-	struct control_request *request, const char *word)
+static bool is_port_name(const struct isolate_commands *commands, struct control_request *request,
+	const char *what, const char *word)
 {
 	const struct config *config = commands->config;
 
 	if (!port_name_is_valid(word))
 		control_refuse(request, NULL,
-			"--port %s: no name of a link; ip link show master %s shows the ports",
+			"%s%s: no name of a link; ip link show master %s shows the ports", what,
 			word, config->inner.bridge);
 	else if (!strcmp(word, config->inner.uplink))
 		control_refuse(request, NULL,
-			"--port %s: that is the uplink, which is never cut off; name the port of "
-			"the VM",
-			word);
-	else if (isolate_link_exists(commands->isolate, word) &&
+			"%s%s: that is the uplink, which is never a VM's; name the port of the VM",
+			what, word);
+	else if (!strcmp(word, config->inner.bridge))
+		control_refuse(request, NULL,
+			"%s%s: that is the bridge; ip link show master %s shows its ports", what,
+			word, word);
+	else
+		return true;
+	return false;
+}
+
+/* A port that is not there yet will do: the VM may be off. */
+static bool take_port(const struct isolate_commands *commands, struct wanted *wanted,
+	struct control_request *request, const char *vm, const char *word)
+{
+	const char *bridge = commands->config->inner.bridge;
+	const struct vm *owner = isolate_port_owner(commands->isolate, word);
+
+	if (!is_port_name(commands, request, "--port ", word))
+		return false;
+	if (isolate_link_exists(commands->isolate, word) &&
 		!isolate_find_port(commands->isolate, word))
 		control_refuse(request, NULL,
 			"--port %s: that is no port of %s; ip link show master %s shows them", word,
-			config->inner.bridge, config->inner.bridge);
+			bridge, bridge);
+	else if (owner && strcasecmp(owner->name, vm) != 0)
+		control_refuse(request, NULL,
+			"--port %s: that is the port of %s, as vm port or the link's address says; "
+			"name the port of %s",
+			word, owner->name, vm);
 	else
 		wanted->port = word;
 	return wanted->port != NULL;
@@ -170,7 +192,7 @@ static bool take_options(const struct isolate_commands *commands, struct wanted 
 			return false;
 		}
 		if (is_allow ? !take_allow(wanted, request, argv[i + 1])
-			     : !take_port(commands, wanted, request, argv[i + 1]))
+			     : !take_port(commands, wanted, request, argv[0], argv[i + 1]))
 			return false;
 	}
 	return true;
@@ -230,9 +252,42 @@ static void command_rejoin(void *ctx, struct control_request *request, unsigned 
 	submit(commands, request, argv[0], result);
 }
 
+static void command_port(void *ctx, struct control_request *request, unsigned argc,
+	const char *const *argv)
+{
+	struct isolate_commands *commands = ctx;
+	const struct vm *vm = plan_by_name(isolate_plan(commands->isolate), argv[0]);
+	char *error = NULL;
+	json_t *answer;
+	int result;
+
+	(void)argc;
+	if (!vm) {
+		control_refuse(request, NULL,
+			"no VM %s is in the plan; eipctl vm list shows them, vm add adds one",
+			argv[0]);
+		return;
+	}
+	if (!is_port_name(commands, request, "", argv[1]))
+		return;
+	result = isolate_claim(commands->isolate, vm, argv[1], &error);
+	if (result < 0) {
+		control_refuse(request, NULL, "%s", error);
+		free(error);
+		return;
+	}
+	if (result)
+		log_info("isolation: %s is the port of %s", argv[1], vm->name);
+	answer = isolate_describe(commands->isolate, vm->name);
+	json_object_set_new(answer, "port", json_string(argv[1]));
+	json_object_set_new(answer, "changed", json_boolean(result));
+	control_reply(request, answer);
+}
+
 static const struct control_command words[] = {
 	{ "vm isolate", 1, 3 + 2 * ALLOW_MAX, command_isolate },
 	{ "vm rejoin", 1, 1, command_rejoin },
+	{ "vm port", 2, 2, command_port },
 };
 
 struct isolate_commands *isolate_commands_new(struct control *control, struct isolate *isolate,

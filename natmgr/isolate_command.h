@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * isolate_command: the commands `vm isolate` and `vm rejoin`: what was asked, from words to a
+ * isolate_command: the commands `vm isolate`, `vm rejoin` and `vm port`: what was asked, from words to a
  * change of the isolation, and the answer as JSON; and what isolate does for them.
  */
 #ifndef EIPD_NATMGR_ISOLATE_COMMAND_H
@@ -23,9 +23,13 @@ void isolate_commands_free(struct isolate_commands *commands);
 int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
 	size_t allow_count, const char *port, char **ret_error);
 int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error);
+/* The link is the VM's, as the host says; the same. */
+int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name, char **ret_error);
 
 /* Ports of the bridge but the uplink; NULL: there is none of this name. */
 const struct port *isolate_find_port(const struct isolate *isolate, const char *name);
+/* Whose it is, as the host says; NULL: it says nothing. */
+const struct vm *isolate_port_owner(const struct isolate *isolate, const char *name);
 bool isolate_link_exists(const struct isolate *isolate, const char *name);
 const struct plan *isolate_plan(const struct isolate *isolate);
 /* {"vm", "isolated", "port", "allow"}; the caller owns it. */

@@ -12,6 +12,14 @@ daemon_up
 
 public() { field "[v['public'] for v in d if v['name'] == '$1']" vm list; }
 planned() { field "[(v['mac'], v['ip']) for v in d if v['name'] == '$1']" vm list; }
+port_of() { field "json.dumps(d['port'])" vm show "$1"; }
+# a port of the bridge that nothing has spoken on
+port() {
+	ip -n "$HV" link add "$1" type veth peer name "far-$1"
+	ip -n "$HV" link set "$1" master br0 up
+}
+port vnet1
+port vif3.0
 NONE='[[]]' GONE='[]'
 # outcome SENTENCE STATUS COMMAND…: it ends with the status; both outputs in $said
 outcome() {
@@ -46,6 +54,12 @@ for shell in sh "busybox sh"; do
 	is "what it shares by ports is still shared" "$(field 'len(d)' forward list)" 1
 	is "it stays in the plan" "$(planned web)" "[[\"$mac\", \"192.168.6.70\"]]"
 	outcome "it stops again" 0 eip stop web --release
+	outcome "it starts on a port" 0 eip start web --port vnet1
+	is "which is known before it has sent anything" "$(port_of web)" '"vnet1"'
+	outcome "on a port that does not exist: refused" 1 eip start web --port vnet77 --public
+	like "and told so" "$said" '^eip-vm: start web: vnet77: there is no such link'
+	is "but it has its address" "$(public web)" '[["20.251.48.99"]]'
+	outcome "it gives it back" 0 eip stop web --release
 	outcome "it starts without an address" 0 eip start web --mac "$mac"
 	is "and has none" "$(field '[a["address"] for a in d if a["vm"]]' ip list)" "[]"
 	outcome "it starts with another MAC: refused" 1 eip start web --mac 02:00:00:00:00:08
@@ -161,6 +175,10 @@ for shell in sh "busybox sh"; do
 	begins web-1 "$(domain web-1 br0 52:54:00:00:01:01)"
 	like "it is in the plan with the MAC of its card on the bridge" "$(planned web-1)" '^\[\["52:54:00:00:01:01", "192.168.6.'
 	is "it has an address" "$(public web-1)" "[[\"$EIP1\"]]"
+	is "and its port is known" "$(port_of web-1)" '"vnet1"'
+	ctl vm isolate web-1 >/dev/null
+	is "it is isolated: on the port, though it has sent nothing" "$(field 'd["port"]' vm isolate web-1)" vnet1
+	ctl vm rejoin web-1 >/dev/null
 	begins web-2 "$(domain web-2 br0 52:54:00:00:01:02 | tr -d '\n' | tr "'" '"')"
 	is "an XML in one line: it has an address" "$(public web-2)" "[[\"$EIP2\"]]"
 	begins db "$(domain db br0 52:54:00:00:01:03)"
@@ -250,6 +268,7 @@ for shell in sh "busybox sh"; do
 	vif 0 3 online
 	like "it is in the plan with its MAC" "$(planned web-1)" '^\[\["00:16:3e:00:00:01", "192.168.6.'
 	is "it has an address" "$(public web-1)" "[[\"$EIP1\"]]"
+	is "and its vif is known" "$(port_of web-1)" '"vif3.0"'
 	vif 0 3 add tap
 	is "its tap changes nothing" "$(public web-1)" "[[\"$EIP1\"]]"
 	domu 4 web-2--incoming br0 00:16:3e:00:00:02

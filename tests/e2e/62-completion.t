@@ -89,6 +89,7 @@ offers "forward add: --source" "$s forward add 20.251.48.101:80/tcp vm-001 " --s
 offers "forward del: forwards" "$s forward del " 20.251.48.101:2222/tcp
 offers "forward del: what stands behind the colon" "$s forward del 20.251.48.101:2" 2222/tcp
 offers "vm isolate: VMs" "$s vm isolate " vm-001 vm-002
+offers "vm port: VMs" "$s vm port " vm-001 vm-002
 offers "vm isolate VM: options" "$s vm isolate vm-001 " --allow --port
 
 # ---- in a shell, by the key

@@ -26,7 +26,7 @@ by() {
 PRIMARY=$(user 4711 "$GID") SECOND=$(user 4711 "4711,$GID,4712") STRANGER=$(user 4711 4711,4712)
 
 SHOWS=("status" "metrics" "vm list" "vm show vm-001" "ip list" "forward list" "lease list" "events")
-CHANGES=("reload" "reload --dry-run" "vm add new" "vm del vm-001" "vm isolate vm-001" "vm rejoin vm-001"
+CHANGES=("reload" "reload --dry-run" "vm add new" "vm del vm-001" "vm isolate vm-001" "vm rejoin vm-001" "vm port vm-001 eth0"
 	"ip bind vm-001" "ip unbind $EIP1" "ip move $EIP1 vm-002" "forward add $EIP2:80/tcp vm-001"
 	"forward del $EIP2:80/tcp")
 

@@ -343,6 +343,91 @@ refused "nor is the bridge" 1 'br0' vm isolate vm-003 --port br0
 refused "nor another interface" 1 'eth0' vm isolate vm-003 --port eth0
 is "nobody is isolated by that" "$(isolated)" '["vm-001"]'
 
+# ---- whose port it is, by the host's word
+# another MAC from the first frame on: LABEL NAME up|down, whether it has a port already
+never_its_own() {
+	background leak stream 1000 <<<"$2 icmp/mac=stranger,udp/mac=stranger/ip=stranger,raw/mac=stranger,arp/mac=stranger vm-002,lan
+$2 icmp/mac=stranger,raw/mac=stranger host"
+	[[ $3 == up ]] || port_up
+	sleep 0.5
+	end_of leak
+	nothing_arrived "$1" leak
+}
+port_gone vm-004 vnet6
+check "vm-004 is off, and isolated" ctl vm isolate vm-004
+ports=10
+port_new vm-004 "$MAC4" "$IP4"
+is "vm port, before it is a port" "$(field '[d[k] for k in ("vm", "port", "isolated", "changed")]' vm port vm-004 vnet11)" \
+	'["vm-004", "vnet11", true, true]'
+never_its_own "vm port: a VM that has never had its own MAC: nothing of it arrives" vm-004 down
+is "its port is known" "$(port_of vm-004)" vnet11
+is "vm port again" "$(field 'd["changed"]' vm port vm-004 vnet11)" false
+like "vm port in words" "$(ctl vm port vm-004 vnet11)" '^vnet11 was the port of vm-004, which is isolated$'
+ctl vm rejoin vm-004 >/dev/null
+daemon_end KILL
+daemon_up
+is "a restart: whose port it is, is known though nothing was seen" "$(port_of vm-004)" vnet11
+check "it is isolated" ctl vm isolate vm-004
+cut_off_port "it is cut off with the MAC that it has" vm-004
+port_gone vm-004 vnet11
+port_new vm-004 "$MAC4" "$IP4"
+ip -n "$HV" link set "vnet$ports" address "fe:${MAC4#*:}"
+port_up # before the guest runs
+check "a port with the guest's MAC, as libvirt makes them: it is known" wait_for 3 port_is vm-004 vnet12
+never_its_own "its guest never has its own MAC: nothing of it arrives" vm-004 up
+ctl vm rejoin vm-004 >/dev/null
+refused "a port that is said to be another's" 1 'vnet12.*vm-004' vm isolate vm-003 --port vnet12
+refused "vm port: no such link" 1 'vnet77' vm port vm-004 vnet77
+refused "vm port: the uplink" 1 'eth1.*uplink' vm port vm-004 eth1
+refused "vm port: the bridge" 1 'br0.*bridge' vm port vm-004 br0
+refused "vm port: no name of a link" 1 'a/b' vm port vm-004 a/b
+refused "vm port: a VM of no plan" 1 'vm-777' vm port vm-777 vnet12
+
+# A neighbour has said that it is vm-003; then vm-003 has another MAC.
+vm vm-003 busybox ping -c 1 -W 1 "$BRIDGE" >/dev/null
+check "the port of vm-003 is known" wait_for 3 port_is vm-003 vnet3
+quietly "a neighbour plays it" <<END
+vm-004 raw/mac=vm-003 lan | target
+END
+bridge -n "$HV" fdb show br br0 | grep -q "^$MAC3 dev vnet12 " || die "the bridge does not believe that"
+is "eipd does not, as the host says whose port that is" "$(port_of vm-003)" vnet3
+ctl vm isolate vm-003 >/dev/null
+cut_off_port "the VM is cut off all the same, with another MAC" vm-003
+free "and its neighbour is not" vm-004
+ctl vm rejoin vm-003 >/dev/null
+ip -n "$HV" link set vnet12 address 02:00:00:00:77:12
+quietly "a neighbour plays it, on a port that nobody knows" <<END
+vm-004 raw/mac=vm-003 lan | target
+END
+check "the bridge believes that" wait_for 3 port_is vm-003 vnet12
+ctl vm isolate vm-003 >/dev/null
+cut_off_port "the VM is cut off, with another MAC" vm-003
+check "the host says whose the other is" ctl vm port vm-004 vnet12
+free "and that is free" vm-004
+ctl vm rejoin vm-003 >/dev/null
+
+# A name that is used again: its new owner is known, so it is not cut off for the old one.
+ctl vm isolate vm-003 --port vnet13 >/dev/null
+port_gone vm-004 vnet12
+port_new vm-004 "$MAC4" "$IP4"
+ip -n "$HV" link set vnet13 address "fe:${MAC4#*:}"
+port_up
+free "a port that was named for another VM, and is not its own" vm-004
+port_gone vm-004 vnet13
+ports=12
+port_new vm-004 "$MAC4" "$IP4"
+background leak stream 500 <<<"vm-004 icmp,raw vm-002,lan"
+port_up
+sleep 0.3
+end_of leak
+check "a port of that name of which nothing is known: it is the one that was named" grep -q ' vnet13 ' "$STATE/isolated"
+cut_off_port "it is cut off" vm-004
+is "another name instead: the first one was an error" "$(field 'd["port"]' vm isolate vm-003 --port vnet3)" vnet3
+free "the first one is free" vm-004
+cut_off_port "the right one is cut off" vm-003
+ctl vm rejoin vm-003 >/dev/null
+port_gone vm-004 vnet13
+
 # Its MAC from behind the uplink does not isolate the uplink.
 background pings ping "vm-002>$NEIGHBOUR" "lan>$IP3" "outside>$EIP2"
 background poison stream 500 <<<"lan icmp/mac=vm-001,arp/mac=vm-001/ip=vm-001,discover/mac=vm-001 vm-002,host"

@@ -15,8 +15,10 @@ static void check_lines(char *text, const struct isolation *isolation)
 		char *words = NULL, *word = strtok_r(line, " \t\r", &words);
 		const char *name = word ? strtok_r(NULL, " \t\r", &words) : NULL;
 
-		if (name && *word != '#' && plan_name_is_valid(name) &&
-			isolation->count < ISOLATION_MAX && !isolation_find(isolation, name))
+		if (name && *word != '#' && strcmp(word, "boot") != 0 &&
+			strcmp(word, "mask") != 0 && strcmp(word, "claim") != 0 &&
+			plan_name_is_valid(name) && isolation->count < ISOLATION_MAX &&
+			!isolation_find(isolation, name))
 			abort();
 	}
 }
@@ -80,7 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (isolation_follow(&isolation, plan))
 		abort();
 	check_round_trip(&isolation);
-	(void)isolation_prune(&isolation, NULL, 0);
+	(void)isolation_boot(&isolation, "another");
+	if (isolation_prune(&isolation, NULL, 0) && *isolation.boot && isolation.claim_count)
+		abort();
+	check_round_trip(&isolation);
 	while (isolation.count)
 		(void)isolation_remove(&isolation, isolation.list[isolation.count / 2].vm);
 	isolation_done(&isolation);
