@@ -59,7 +59,7 @@ BENCH   := $(patsubst tests/bench/%.c,$(O)/bench/%,$(wildcard tests/bench/*.c))
 T       ?= 60
 
 .PHONY: FORCE all check demo bench bench-tools torture soak install uninstall clean help \
-	build-tests unit asan fuzz fuzz-build afl $(FUZZ:%=fuzz-%) static dist-static image
+	build-tests unit asan valgrind fuzz fuzz-build afl $(FUZZ:%=fuzz-%) static dist-static image
 .DELETE_ON_ERROR:
 
 all: $(O)/eipd $(O)/eipctl
@@ -72,7 +72,9 @@ help:
 	@echo "check     run all tests (as root; scripts/check installs what they need)"
 	@echo "unit      run the unit tests only"
 	@echo "asan      build programs and unit tests with sanitizers, in $(O)/asan"
+	@echo "valgrind  the unit tests and a life of the daemon under valgrind (as root; a few minutes)"
 	@echo "fuzz      fuzz each parser for T=$(T) seconds (clang); fuzz-NAME: one of them"
+	@echo "afl       build the fuzz targets for AFL++, in $(O)/afl"
 	@echo "torture   kill it at every system call that changes something (as root; ten minutes)"
 	@echo "soak      all at once for T=$(SOAK_MINUTES) minutes, and every answer looked at (as root)"
 	@echo "bench     measure it beside other servers (as root; QUICK=1: in two minutes)"
@@ -191,6 +193,12 @@ asan:
 
 check: all
 	$(Q)scripts/check --no-install
+
+VALGRIND := valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \
+	--error-exitcode=99
+valgrind: all build-tests
+	$(Q)for t in $(TESTS); do $(VALGRIND) $$t >$(O)/valgrind 2>&1 || { cat $(O)/valgrind; exit 1; }; done
+	$(Q)tests/e2e/56-valgrind.t
 
 torture: all
 	$(Q)EIPD_POINTS=0 tests/e2e/53-torture.t

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Every script of the tree: it parses in the shell it names, and shellcheck finds nothing.
 # No network, no daemon.
+#
+# Not under sanitizers: it starts no program.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

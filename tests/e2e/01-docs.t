@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The manuals: mandoc finds nothing to complain of, and they say what the programs know, no more and
 # no less. No network, no daemon.
+#
+# Not under sanitizers: it starts no program but the client, for its help.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

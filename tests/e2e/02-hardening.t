@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The programs are built so that a bug in them is hard to use: what the linker and the compiler put
 # there, read from the files. No network, no daemon.
+#
+# Not under sanitizers: it looks at how the usual programs are built.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -4,6 +4,8 @@
 #
 #   outer host ── eth0 hypervisor br0 ──┬── vm-001
 #                                       └── vm-002
+#
+# Not under sanitizers: it builds the program that it tests.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -5,6 +5,8 @@
 #   hypervisor: eipd ── br0 10.77.0.1/16 ──┬── eth1
 #                                          ├── vnet1 ── vm-001, vnet2 ── vm-002
 #                                          └── vnet3 ── relay 10.77.200.1: perfdhcp, the other server
+#
+# Long: it is begun first.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

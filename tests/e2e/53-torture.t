@@ -7,6 +7,8 @@
 #
 #   outer host              hypervisor: eipd under the stepper
 #   eth0 20.251.48.1 ────── eth0        br0 192.168.6.22/24 ── vnet1 ── guest1, a client in raw frames
+#
+# Not under sanitizers: its daemons end by kill -9 under a tracer, where nothing can be found.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -3,6 +3,8 @@
 # it is refused and nothing is changed; what comes after it works as ever.
 #
 #   outer host ── eth0 hypervisor br0 ── vm-001
+#
+# Long: it is begun first.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -42,7 +42,7 @@ lease() { field "[v['lease'] for v in d if v['name'] == '$1'][0]" vm list; }
 about_an_hour() {
 	local left
 	left=$(($(field "[l['expires'] for l in d if l['name'] == 'vm-001'][0]" lease list) - $(date +%s) - ahead))
-	((left > 3400 && left <= 3601)) || {
+	((left > 3400 && left <= 3620)) || {
 		echo "$left seconds"
 		return 1
 	}

@@ -2,6 +2,8 @@
 # The control socket: who may ask what, and that a bad client disturbs nobody.
 #
 #   hypervisor: eipd ── br0 ── vm-001         root, members and strangers with eipctl
+#
+# Long: it is begun first.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

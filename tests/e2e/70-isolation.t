@@ -12,6 +12,8 @@
 #   eth0 192.168.6.201 (forensics)
 #
 # vm-001 has the public address 20.251.48.99, vm-002 20.251.48.100.
+#
+# Long: it is begun first.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -5,6 +5,8 @@
 #   outer host              hypervisor                                virtual machine
 #   eth0 20.251.48.1 ────── eth0   chroot: /eipd /eipctl   br0 ────── vm-001 192.168.6.243
 #                                  /etc/eipd/*.conf
+#
+# Not under sanitizers: it builds the program that it tests.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

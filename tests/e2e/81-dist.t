@@ -3,6 +3,8 @@
 # install.sh and uninstall under busybox alone.
 #
 #   outer host ── eth0 ── hypervisor: a root with busybox and the tarball ── br0 ── vm-001
+#
+# Not under sanitizers: it builds the program that it tests.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

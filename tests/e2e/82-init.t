@@ -5,6 +5,8 @@
 #
 #   outer host              hypervisor: the box                  virtual machine
 #   eth0 20.251.48.1 ────── eth0 20.251.48.10      br0 ───────── vm-001 192.168.6.243
+#
+# Not under sanitizers: it builds the program that it tests.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"

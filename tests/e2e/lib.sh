@@ -116,6 +116,7 @@ points() {
 }
 
 done_testing() {
+	[[ -z ${REPORTS-} ]] || sanitizers_are_content
 	echo "1..$tests_run"
 	tests_complete=yes
 	exit $((tests_failed > 0))
@@ -125,6 +126,37 @@ done_testing() {
 die() {
 	echo "# stopped: $*"
 	exit 1
+}
+
+# ---- sanitizers -----------------------------------------------------------------------------
+
+# With EIPD and EIPCTL of `make asan` every test that has no line `# Not under sanitizers:` in its
+# head must have nothing to report of; a daemon has no standard error, so they write files.
+is_sanitized() { grep -q __asan_init "$EIPD"; }
+
+sanitizers_watch() {
+	is_sanitized || return 0
+	REPORTS=$T/reports
+	mkdir -m 1777 "$REPORTS"
+	export ASAN_OPTIONS=log_path=$REPORTS/report:detect_leaks=1:detect_stack_use_after_return=1
+	export UBSAN_OPTIONS=log_path=$REPORTS/report:print_stacktrace=1
+}
+
+# A daemon that still runs is stopped, and may not have lost any memory. One that strace looks at
+# cannot be asked for that.
+sanitizers_are_content() {
+	local found
+	daemon_end TERM
+	found=$(grep -L 'does not work under ptrace' "$REPORTS"/* 2>/dev/null)
+	if [[ -z $found ]]; then
+		pass "the sanitizers have found nothing"
+	else
+		fail "the sanitizers have found nothing" < <(
+			# shellcheck disable=SC2086 # files with plain names
+			head -n 60 $found
+		)
+	fi
+	REPORTS=
 }
 
 # ---- small helpers --------------------------------------------------------------------------
@@ -189,6 +221,7 @@ stage_up() {
 	[[ $(id -u) == 0 ]] || { echo "1..0 # SKIP needs root"; tests_complete=yes; exit 0; }
 	T=$(mktemp -d "${TMPDIR:-/tmp}/eipd-test.XXXXXX") || exit 1
 	chmod 755 "$T" # client programs that give up root look in here
+	sanitizers_watch
 	trap stage_down EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
@@ -240,6 +273,7 @@ stage_down() {
 	trap - EXIT
 	[[ $tests_complete == yes ]] || {
 		echo "# stopped before its end"
+		[[ -z ${REPORTS-} ]] || sanitizers_are_content
 		diag_log
 		((status)) || status=1
 	}
