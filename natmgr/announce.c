@@ -5,8 +5,13 @@
  */
 #include "natmgr/announce.h"
 
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "common/log.h"
 #include "common/memory.h"
@@ -95,6 +100,20 @@ static bool set_hearing(struct announce *announce, bool hearing)
 }
 
 /*
+ * The kernel shows us ARP that comes in, and nothing else: libpcap asks for all frames, and each of
+ * the outer wire would run through our filter, or even be copied for it on its way out.
+ */
+static bool take_arp_only(pcap_t *pcap, const char *interface)
+{
+	const struct sockaddr_ll address = { .sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ARP),
+		.sll_ifindex = (int)if_nametoindex(interface) };
+
+	return bind(pcap_get_selectable_fd(pcap), (const struct sockaddr *)&address,
+		       sizeof(address)) == 0;
+}
+
+/*
  * Kept open from the first use on: closing a packet socket waits for all processors (RCU), which
  * would hold up the loop for as long as an exchange of DHCP takes a hundred times.
  */
@@ -111,6 +130,7 @@ static bool open_pcap(struct announce *announce)
 	pcap_set_immediate_mode(announce->pcap, 1);
 	pcap_set_buffer_size(announce->pcap, RING_SIZE);
 	if (pcap_activate(announce->pcap) < 0 || pcap_datalink(announce->pcap) != DLT_EN10MB ||
+		!take_arp_only(announce->pcap, announce->interface) ||
 		!set_hearing(announce, false) || pcap_setdirection(announce->pcap, PCAP_D_IN) < 0 ||
 		pcap_setnonblock(announce->pcap, 1, errbuf) < 0) {
 		pcap_close(announce->pcap);
