@@ -378,8 +378,10 @@ void keeper_submit(struct keeper *keeper, struct keeper_change *change)
 void keeper_resync(struct keeper *keeper)
 {
 	/* a batch that is under way looks at the kernel as well */
-	if (!keeper->busy)
-		start_sync(keeper);
+	if (keeper->busy)
+		return;
+	outer_forget(&keeper->reconcile.outer);
+	start_sync(keeper);
 }
 
 static void resync_due(void *ctx)
@@ -587,6 +589,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else
 		(void)netlink_link_get(keeper->reconcile.route, config->outer.interface, &link);
+	outer_init(&keeper->reconcile.outer, config->outer.interface, keeper->reconcile.route);
 	announce_init(&keeper->announce, loop, config->outer.interface, &link.mac,
 		config->outer.announce);
 	keeper->outer_running = link.flags & IFF_RUNNING;
@@ -632,6 +635,7 @@ void keeper_free(struct keeper *keeper)
 	refuse_all(&keeper->waiting);
 	refuse_all(&keeper->batch);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);
+	outer_done(&keeper->reconcile.outer);
 	netlink_close(keeper->reconcile.route);
 	binding_table_done(&keeper->table);
 	binding_table_done(&keeper->before);

@@ -67,7 +67,6 @@ struct run {
 	const struct desired *desired;
 	struct reconcile_report *report;
 	struct address_set owned; /* what our rules name */
-	unsigned outer_index;     /* 0: missing */
 	struct edit *edits;
 	size_t edit_count;
 	char *error;
@@ -76,36 +75,31 @@ struct run {
 static int read_addresses(struct run *run)
 {
 	struct reconcile *reconcile = run->reconcile;
-	struct netlink_addr *have;
-	struct netlink_link link;
-	size_t count;
-	int err = netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link);
+	struct outer *outer = &reconcile->outer;
+	int err = outer_look(outer);
 
 	if (err == -ENODEV) {
 		run->report->outer_missing = true;
 		return 0;
 	}
-	if (!err)
-		err = netlink_addr_list(reconcile->route, link.index, &have, &count);
 	if (err) {
 		snprintf(run->error, BACKEND_ERROR_SIZE, "the addresses of %s cannot be read: %s",
 			reconcile->config->outer.interface, strerror(-err));
 		return err;
 	}
-	run->outer_index = link.index;
 	address_diff_done(&run->report->addresses);
-	address_compare(reconcile->config, have, count, run->desired, &run->owned,
+	address_compare(reconcile->config, outer->list, outer->count, run->desired, &run->owned,
 		&run->report->addresses);
-	free(have);
 	return 0;
 }
 
 static int change_address(struct run *run, const struct address_change *change, bool add)
 {
 	char text[IP4_PREFIX_STRLEN];
-	int err = add ? netlink_addr_add(run->reconcile->route, run->outer_index, &change->prefix,
-				change->label)
-		      : netlink_addr_del(run->reconcile->route, run->outer_index, &change->prefix);
+	int err = add ? netlink_addr_add(run->reconcile->route, run->reconcile->outer.link.index,
+				&change->prefix, change->label)
+		      : netlink_addr_del(run->reconcile->route, run->reconcile->outer.link.index,
+				&change->prefix);
 
 	/* somebody did it before us, or it went with the interface's first address */
 	if (add ? err == -EEXIST : err == -EADDRNOTAVAIL)
@@ -290,15 +284,11 @@ bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct des
 void reconcile_foreign(struct reconcile *reconcile, const struct desired *desired,
 	struct foreign *ret_foreign)
 {
-	struct netlink_addr *have = NULL;
-	struct netlink_link link;
-	size_t count = 0;
+	const struct outer *outer = &reconcile->outer;
+	size_t count = outer_look(&reconcile->outer) ? 0 : outer->count;
 
-	if (!netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link))
-		(void)netlink_addr_list(reconcile->route, link.index, &have, &count);
-	ret_foreign->labels = address_foreign_labels(reconcile->config, have, count, desired,
+	ret_foreign->labels = address_foreign_labels(reconcile->config, outer->list, count, desired,
 		&ret_foreign->label_count);
-	ret_foreign->addresses = address_foreign_addresses(reconcile->config, have, count, desired,
-		&ret_foreign->address_count);
-	free(have);
+	ret_foreign->addresses = address_foreign_addresses(reconcile->config, outer->list, count,
+		desired, &ret_foreign->address_count);
 }
