@@ -295,10 +295,13 @@ static void try_sync(void *ctx)
 		keeper->hooks.changed(keeper->hooks.ctx);
 	if (!err)
 		keeper->last_error[0] = '\0';
-	if (keeper->purge)
+	if (keeper->purge && !conntrack_is_empty()) {
 		worker_start(&keeper->worker, run_purge, purged, keeper);
-	else
-		end_batch(keeper);
+		return;
+	}
+	if (keeper->purge)
+		end_purge(keeper);
+	end_batch(keeper);
 }
 
 /* What a change may not take, and what time it is. */
