@@ -45,14 +45,15 @@ static int enable_forwarding(struct reconcile_report *report, char error[static 
 /* --- flows -------------------------------------------------------------------------------- */
 
 /* The VMs that a SNAT rule was added for: their running flows do not know it. */
-static uint32_t *new_sources(const struct edit *edits, size_t count, size_t *ret_count)
+static uint32_t *new_sources(const struct edit *edits, size_t count, const char *outer,
+	size_t *ret_count)
 {
 	uint32_t *list = xcalloc(count, sizeof(*list));
 	size_t n = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (edits[i].kind == EDIT_RULE_INSERT && edits[i].rule.action == RULE_SNAT &&
-			!edits[i].rule.only_dnatted)
+			!strcmp(edits[i].rule.out, outer))
 			list[n++] = edits[i].rule.source.addr;
 	}
 	qsort(list, n, sizeof(*list), ip4_compare);
@@ -226,7 +227,8 @@ static struct flow_purge *make_purge(const struct run *run)
 		? xmemdup(run->owned.list, run->owned.count * sizeof(*run->owned.list))
 		: NULL;
 	purge->owned.count = run->owned.count;
-	purge->new_sources = new_sources(run->edits, run->edit_count, &purge->new_source_count);
+	purge->new_sources = new_sources(run->edits, run->edit_count,
+		purge->config->outer.interface, &purge->new_source_count);
 	return purge;
 }
 
