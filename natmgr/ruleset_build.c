@@ -30,8 +30,8 @@ static struct ip4_prefix host(uint32_t ip)
 }
 
 /*
- * -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ. Always with -o:
- * with bridge-nf-call-iptables=1 bridged frames pass here as well.
+ * -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ. Always with
+ * -o: with bridge-nf-call-iptables=1 bridged frames pass here as well.
  */
 static struct rule snat(struct ip4_prefix source, const char *out, uint32_t to)
 {
@@ -100,13 +100,14 @@ static void rule_list_done(struct rule_list *list)
 
 static void list_snat(const struct desired *desired, const char *out, struct rule_list *list)
 {
+	struct rule rule = snat(host(0), out, 0);
 	struct source *sources;
-	struct rule rule;
 	size_t count;
 
 	sources = collect_sources(desired, &count);
 	for (size_t i = 0; i < count; i++) {
-		rule = snat(host(sources[i].inner), out, sources[i].address);
+		rule.source.addr = sources[i].inner;
+		rule.to = sources[i].address;
 		add_rule(list, sources[i].inner, &rule);
 	}
 	free(sources);
