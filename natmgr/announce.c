@@ -23,12 +23,15 @@
 #define PROBES            3
 #define PROBE_INTERVAL_MS 150
 #define RING_SIZE         (128 * 1024)
+/* Addresses a wake-up; then frames of DHCP and others have their turn. */
+#define BATCH 64
 
 struct announcement {
 	uint32_t address;
 	unsigned left;
 	uint64_t due;
 	TAILQ_ENTRY(announcement) link;
+	LIST_ENTRY(announcement) bucket;
 };
 
 struct probe {
@@ -173,21 +176,31 @@ static void say(struct announce *announce, uint32_t address)
 		log_debug("nat: an announcement could not be sent on %s", announce->interface);
 }
 
+static void forget(struct announce *announce, struct announcement *announcement)
+{
+	TAILQ_REMOVE(&announce->announcements, announcement, link);
+	LIST_REMOVE(announcement, bucket);
+	free(announcement);
+}
+
 static void run(void *ctx)
 {
 	struct announce *announce = ctx;
 	struct announcement *first;
 	uint64_t now = loop_now();
 
-	while ((first = TAILQ_FIRST(&announce->announcements)) && first->due <= now) {
+	for (int i = 0; i < BATCH; i++) {
+		first = TAILQ_FIRST(&announce->announcements);
+		if (!first || first->due > now)
+			break;
 		say(announce, first->address);
-		TAILQ_REMOVE(&announce->announcements, first, link);
-		if (--first->left) {
-			first->due = now + INTERVAL_MS;
-			TAILQ_INSERT_TAIL(&announce->announcements, first, link);
-		} else {
-			free(first);
+		if (!--first->left) {
+			forget(announce, first);
+			continue;
 		}
+		TAILQ_REMOVE(&announce->announcements, first, link);
+		first->due = now + INTERVAL_MS;
+		TAILQ_INSERT_TAIL(&announce->announcements, first, link);
 	}
 	schedule(announce);
 }
@@ -204,6 +217,8 @@ void announce_start(struct announce *announce, uint32_t address)
 	announcement->left = announce->times;
 	announcement->due = loop_now();
 	TAILQ_INSERT_HEAD(&announce->announcements, announcement, link);
+	LIST_INSERT_HEAD(&announce->by_address[ip4_hash(address) % ANNOUNCE_BUCKETS], announcement,
+		bucket);
 	schedule(announce);
 }
 
@@ -211,10 +226,10 @@ void announce_stop(struct announce *announce, uint32_t address)
 {
 	struct announcement *announcement;
 
-	TAILQ_FOREACH (announcement, &announce->announcements, link) {
+	LIST_FOREACH (announcement, &announce->by_address[ip4_hash(address) % ANNOUNCE_BUCKETS],
+		bucket) {
 		if (announcement->address == address) {
-			TAILQ_REMOVE(&announce->announcements, announcement, link);
-			free(announcement);
+			forget(announce, announcement);
 			break;
 		}
 	}
@@ -283,10 +298,8 @@ void announce_done(struct announce *announce)
 
 	loop_timer_cancel(announce->loop, &announce->timer);
 	close_pcap(announce);
-	while ((announcement = TAILQ_FIRST(&announce->announcements))) {
-		TAILQ_REMOVE(&announce->announcements, announcement, link);
-		free(announcement);
-	}
+	while ((announcement = TAILQ_FIRST(&announce->announcements)))
+		forget(announce, announcement);
 	while ((probe = LIST_FIRST(&announce->probes))) {
 		loop_timer_cancel(announce->loop, &probe->timer);
 		LIST_REMOVE(probe, link);
