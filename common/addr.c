@@ -139,9 +139,21 @@ int ip4_parse(const char *s, uint32_t *ret)
 	return 0;
 }
 
+/* By hand: lists and files of thousands of addresses are mostly this. */
 char *ip4_format(uint32_t ip, char buf[static IP4_STRLEN])
 {
-	snprintf(buf, IP4_STRLEN, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+	char *p = buf;
+
+	for (int shift = 24; shift >= 0; shift -= 8) {
+		unsigned octet = ip >> shift & 255;
+
+		if (octet >= 100)
+			*p++ = (char)('0' + octet / 100);
+		if (octet >= 10)
+			*p++ = (char)('0' + octet / 10 % 10);
+		*p++ = (char)('0' + octet % 10);
+		*p++ = shift ? '.' : '\0';
+	}
 	return buf;
 }
 

@@ -169,14 +169,13 @@ static struct nl_msg *new_message(uint16_t type, int flags, const void *payload,
 
 /* --- links -------------------------------------------------------------------------------- */
 
-static void read_link(void *ctx, const struct nlmsghdr *header)
+void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link)
 {
 	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1] = { NULL };
 	struct nlattr *port[IFLA_BRPORT_MAX + 1];
-	struct netlink_link *link = ctx;
 	const struct ifinfomsg *ifinfo;
 
-	if (header->nlmsg_type != RTM_NEWLINK ||
+	if ((header->nlmsg_type != RTM_NEWLINK && header->nlmsg_type != RTM_DELLINK) ||
 		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifinfo), attrs, IFLA_MAX,
 			NULL))
 		return;
@@ -203,6 +202,11 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 			nla_len(port[IFLA_BRPORT_GROUP_FWD_MASK]) >= 2)
 			link->group_fwd_mask = nla_get_u16(port[IFLA_BRPORT_GROUP_FWD_MASK]);
 	}
+}
+
+static void read_link(void *ctx, const struct nlmsghdr *header)
+{
+	netlink_link_read(header, ctx);
 }
 
 /* By name, or by index where that is NULL. */
@@ -250,7 +254,7 @@ static void read_port(void *ctx, const struct nlmsghdr *header)
 	const struct port_walk *walk = ctx;
 	struct netlink_link link = { 0 };
 
-	read_link(&link, header);
+	netlink_link_read(header, &link);
 	if (link.index && (walk->bridge_index ? link.master == walk->bridge_index : link.is_port))
 		walk->each(walk->ctx, &link);
 }
@@ -347,26 +351,36 @@ struct addr_list {
 	size_t count, cap;
 };
 
-static void read_addr(void *ctx, const struct nlmsghdr *header)
+unsigned netlink_addr_read(const struct nlmsghdr *header, struct netlink_addr *ret_addr)
 {
 	struct nlattr *attrs[IFA_MAX + 1];
-	struct addr_list *found = ctx;
 	const struct ifaddrmsg *ifaddr;
 	struct netlink_addr addr = { 0 };
 
-	if (header->nlmsg_type != RTM_NEWADDR ||
+	if ((header->nlmsg_type != RTM_NEWADDR && header->nlmsg_type != RTM_DELADDR) ||
 		nlmsg_parse((struct nlmsghdr *)(uintptr_t)header, sizeof(*ifaddr), attrs, IFA_MAX,
 			NULL))
-		return;
+		return 0;
 	ifaddr = nlmsg_data(header);
-	if (ifaddr->ifa_family != AF_INET || ifaddr->ifa_index != found->link_index ||
-		!attrs[IFA_LOCAL] || nla_len(attrs[IFA_LOCAL]) != 4 || ifaddr->ifa_prefixlen > 32)
-		return;
+	if (ifaddr->ifa_family != AF_INET || !attrs[IFA_LOCAL] || nla_len(attrs[IFA_LOCAL]) != 4 ||
+		ifaddr->ifa_prefixlen > 32)
+		return 0;
 	addr.prefix.addr = ntohl(nla_get_u32(attrs[IFA_LOCAL]));
 	addr.prefix.len = ifaddr->ifa_prefixlen;
 	addr.secondary = ifaddr->ifa_flags & IFA_F_SECONDARY;
 	if (attrs[IFA_LABEL])
 		nla_strlcpy(addr.label, attrs[IFA_LABEL], sizeof(addr.label));
+	*ret_addr = addr;
+	return ifaddr->ifa_index;
+}
+
+static void read_addr(void *ctx, const struct nlmsghdr *header)
+{
+	struct addr_list *found = ctx;
+	struct netlink_addr addr;
+
+	if (netlink_addr_read(header, &addr) != found->link_index)
+		return;
 	if (found->count == found->cap) {
 		found->cap = found->cap ? found->cap * 2 : 16;
 		found->list = xrealloc(found->list, found->cap, sizeof(addr));

@@ -51,6 +51,14 @@ int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 /* What an answer says: 0, -errno, or -EPROTO where it is neither. */
 int netlink_error(const struct nlmsgerr *error);
 
+/*
+ * What a message of NETLINK_ROUTE says of a link that is there or went, and of an IPv4 address that
+ * is there or went: the index of its link, or 0 where it is no such message, and then *ret_addr is
+ * untouched.
+ */
+void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link);
+unsigned netlink_addr_read(const struct nlmsghdr *header, struct netlink_addr *ret_addr);
+
 /* The rest wants a socket of NETLINK_ROUTE. -ENODEV: there is no such link. */
 int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link *ret_link);
 /* The caller frees *ret_list. */

@@ -3,6 +3,8 @@
 #include "dhcpd/link.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/if_packet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +79,17 @@ struct bpf_program link_filter(void)
 	return (struct bpf_program){ .bf_len = sizeof(insns) / sizeof(*insns), .bf_insns = insns };
 }
 
+/*
+ * Else the kernel makes a copy of each frame that the host sends to a machine, for libpcap to pass
+ * it over. Kernels before 4.20 know no better.
+ */
+static void ignore_outgoing(int fd)
+{
+	const int on = 1;
+
+	(void)setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
+}
+
 static int open_pcap(struct link *link, pcap_t **ret_pcap)
 {
 	struct bpf_program program = link_filter();
@@ -108,6 +121,7 @@ static int open_pcap(struct link *link, pcap_t **ret_pcap)
 		pcap_close(pcap);
 		return err;
 	}
+	ignore_outgoing(pcap_get_selectable_fd(pcap));
 	*ret_pcap = pcap;
 	return 0;
 }

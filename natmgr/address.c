@@ -69,12 +69,11 @@ static void append(struct address_change **list, size_t *count, const struct ip4
 static bool is_wanted(const struct config *config, const struct netlink_addr *have,
 	const struct mapping *mapping)
 {
-	char label[2 * IFNAMSIZ];
+	uint32_t number;
 
-	if (!mapping || have->prefix.len != config->outer.prefix_len)
-		return false;
-	snprintf(label, sizeof(label), "%s:%u", config->outer.interface, mapping->label);
-	return !strcmp(label, have->label);
+	return mapping && have->prefix.len == config->outer.prefix_len &&
+		parse_label(have->label, config->outer.interface, &number) &&
+		number == mapping->label;
 }
 
 uint32_t *address_foreign_addresses(const struct config *config, const struct netlink_addr *have,
@@ -119,10 +118,11 @@ void address_compare(const struct config *config, const struct netlink_addr *hav
 			(uint8_t)config->outer.prefix_len };
 		char label[2 * IFNAMSIZ];
 
+		if (settled[i])
+			continue;
 		snprintf(label, sizeof(label), "%s:%u", config->outer.interface,
 			desired->map[i].label);
-		if (!settled[i])
-			append(&diff.add, &diff.add_count, &prefix, label);
+		append(&diff.add, &diff.add_count, &prefix, label);
 	}
 	free(settled);
 	*ret_diff = diff;

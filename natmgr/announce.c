@@ -5,8 +5,13 @@
  */
 #include "natmgr/announce.h"
 
+#include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "common/log.h"
 #include "common/memory.h"
@@ -18,12 +23,15 @@
 #define PROBES            3
 #define PROBE_INTERVAL_MS 150
 #define RING_SIZE         (128 * 1024)
+/* Addresses a wake-up; then frames of DHCP and others have their turn. */
+#define BATCH 64
 
 struct announcement {
 	uint32_t address;
 	unsigned left;
 	uint64_t due;
 	TAILQ_ENTRY(announcement) link;
+	LIST_ENTRY(announcement) bucket;
 };
 
 struct probe {
@@ -95,6 +103,20 @@ static bool set_hearing(struct announce *announce, bool hearing)
 }
 
 /*
+ * The kernel shows us ARP that comes in, and nothing else: libpcap asks for all frames, and each of
+ * the outer wire would run through our filter, or even be copied for it on its way out.
+ */
+static bool take_arp_only(pcap_t *pcap, const char *interface)
+{
+	const struct sockaddr_ll address = { .sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ARP),
+		.sll_ifindex = (int)if_nametoindex(interface) };
+
+	return bind(pcap_get_selectable_fd(pcap), (const struct sockaddr *)&address,
+		       sizeof(address)) == 0;
+}
+
+/*
  * Kept open from the first use on: closing a packet socket waits for all processors (RCU), which
  * would hold up the loop for as long as an exchange of DHCP takes a hundred times.
  */
@@ -111,6 +133,7 @@ static bool open_pcap(struct announce *announce)
 	pcap_set_immediate_mode(announce->pcap, 1);
 	pcap_set_buffer_size(announce->pcap, RING_SIZE);
 	if (pcap_activate(announce->pcap) < 0 || pcap_datalink(announce->pcap) != DLT_EN10MB ||
+		!take_arp_only(announce->pcap, announce->interface) ||
 		!set_hearing(announce, false) || pcap_setdirection(announce->pcap, PCAP_D_IN) < 0 ||
 		pcap_setnonblock(announce->pcap, 1, errbuf) < 0) {
 		pcap_close(announce->pcap);
@@ -153,21 +176,31 @@ static void say(struct announce *announce, uint32_t address)
 		log_debug("nat: an announcement could not be sent on %s", announce->interface);
 }
 
+static void forget(struct announce *announce, struct announcement *announcement)
+{
+	TAILQ_REMOVE(&announce->announcements, announcement, link);
+	LIST_REMOVE(announcement, bucket);
+	free(announcement);
+}
+
 static void run(void *ctx)
 {
 	struct announce *announce = ctx;
 	struct announcement *first;
 	uint64_t now = loop_now();
 
-	while ((first = TAILQ_FIRST(&announce->announcements)) && first->due <= now) {
+	for (int i = 0; i < BATCH; i++) {
+		first = TAILQ_FIRST(&announce->announcements);
+		if (!first || first->due > now)
+			break;
 		say(announce, first->address);
-		TAILQ_REMOVE(&announce->announcements, first, link);
-		if (--first->left) {
-			first->due = now + INTERVAL_MS;
-			TAILQ_INSERT_TAIL(&announce->announcements, first, link);
-		} else {
-			free(first);
+		if (!--first->left) {
+			forget(announce, first);
+			continue;
 		}
+		TAILQ_REMOVE(&announce->announcements, first, link);
+		first->due = now + INTERVAL_MS;
+		TAILQ_INSERT_TAIL(&announce->announcements, first, link);
 	}
 	schedule(announce);
 }
@@ -184,6 +217,8 @@ void announce_start(struct announce *announce, uint32_t address)
 	announcement->left = announce->times;
 	announcement->due = loop_now();
 	TAILQ_INSERT_HEAD(&announce->announcements, announcement, link);
+	LIST_INSERT_HEAD(&announce->by_address[ip4_hash(address) % ANNOUNCE_BUCKETS], announcement,
+		bucket);
 	schedule(announce);
 }
 
@@ -191,10 +226,10 @@ void announce_stop(struct announce *announce, uint32_t address)
 {
 	struct announcement *announcement;
 
-	TAILQ_FOREACH (announcement, &announce->announcements, link) {
+	LIST_FOREACH (announcement, &announce->by_address[ip4_hash(address) % ANNOUNCE_BUCKETS],
+		bucket) {
 		if (announcement->address == address) {
-			TAILQ_REMOVE(&announce->announcements, announcement, link);
-			free(announcement);
+			forget(announce, announcement);
 			break;
 		}
 	}
@@ -263,10 +298,8 @@ void announce_done(struct announce *announce)
 
 	loop_timer_cancel(announce->loop, &announce->timer);
 	close_pcap(announce);
-	while ((announcement = TAILQ_FIRST(&announce->announcements))) {
-		TAILQ_REMOVE(&announce->announcements, announcement, link);
-		free(announcement);
-	}
+	while ((announcement = TAILQ_FIRST(&announce->announcements)))
+		forget(announce, announcement);
 	while ((probe = LIST_FIRST(&announce->probes))) {
 		loop_timer_cancel(announce->loop, &probe->timer);
 		LIST_REMOVE(probe, link);

@@ -13,6 +13,9 @@
 #include "common/addr.h"
 #include "common/loop.h"
 
+/* Thousands of addresses are announced at once after a start or a reload. */
+#define ANNOUNCE_BUCKETS 256
+
 struct announcement;
 struct probe;
 
@@ -26,6 +29,7 @@ struct announce {
 	struct loop_watch watch;
 	struct loop_timer timer;
 	TAILQ_HEAD(, announcement) announcements; /* by due */
+	LIST_HEAD(, announcement) by_address[ANNOUNCE_BUCKETS];
 	LIST_HEAD(, probe) probes;
 };
 

@@ -117,12 +117,10 @@ bool binding_serves(const struct binding_table *table, const char *vm)
 	return binding_first(table, vm) != NULL;
 }
 
-/* The lowest label that is not taken: the patent's eth0:1, eth0:2, … */
-static unsigned free_label(const struct binding_table *table)
+/* By label, up to and with `most`: whether it is taken. */
+static uint8_t *taken_labels(const struct binding_table *table, size_t most)
 {
-	size_t most = table->count + table->forward_count + table->foreign_label_count;
-	uint8_t *taken = xcalloc(most + 2, 1);
-	unsigned label = 1;
+	uint8_t *taken = xcalloc(most + 1, 1);
 
 	for (size_t i = 0; i < table->count; i++) {
 		if (table->list[i].label <= most)
@@ -136,6 +134,21 @@ static unsigned free_label(const struct binding_table *table)
 		if (table->foreign_labels[i] <= most)
 			taken[table->foreign_labels[i]] = 1;
 	}
+	return taken;
+}
+
+/* With so many more labels given, none is higher than this. */
+static size_t highest_label(const struct binding_table *table, size_t more)
+{
+	return table->count + table->forward_count + table->foreign_label_count + more;
+}
+
+/* The lowest label that is not taken: the patent's eth0:1, eth0:2, … */
+static unsigned free_label(const struct binding_table *table)
+{
+	uint8_t *taken = taken_labels(table, highest_label(table, 1));
+	unsigned label = 1;
+
 	while (taken[label])
 		label++;
 	free(taken);
@@ -374,15 +387,15 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 {
 	struct binding *lost = xcalloc(table->count, sizeof(*lost));
 	bool changed = follow_forwards(table, config, plan, now);
-	size_t count = 0;
+	size_t count = 0, kept = 0;
 
-	for (size_t i = 0; i < table->count;) {
+	for (size_t i = 0; i < table->count; i++) {
 		struct binding *binding = &table->list[i];
 		const struct vm *vm = binding_vm(plan, binding->vm, &binding->mac);
 
 		if (!vm) {
 			lost[count++] = *binding;
-			take_back(table, config, i, now);
+			cool_down(table, config, binding->address, binding->vm, &binding->mac, now);
 			changed = true;
 			continue;
 		}
@@ -390,8 +403,12 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 			name_owner(binding, vm);
 			changed = true;
 		}
-		i++;
+		/* what stays closes up: thousands may go at once */
+		if (kept != i)
+			table->list[kept] = *binding;
+		kept++;
 	}
+	table->count = kept;
 	*ret_lost = lost;
 	*ret_lost_count = count;
 	return changed;
@@ -632,13 +649,14 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 	struct pool_walk walk = { .config = config };
 	uint32_t *taken = taken_addresses(table, now, &walk.taken_count), address = 1;
 	bool *served = served_vms(table, plan);
-	unsigned label = free_label(table);
+	uint8_t *labels = taken_labels(table, highest_label(table, plan_count(plan)));
+	unsigned label = 1;
 	size_t count = 0;
 
 	walk.taken = taken;
 	for (size_t i = 0; i < plan_count(plan) && address; i++) {
 		const struct vm *vm = plan_vm(plan, i);
-		struct binding binding = { .label = label };
+		struct binding binding = { 0 };
 
 		if (served[i])
 			continue;
@@ -648,12 +666,15 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 			binding.address = address = next_free(&walk);
 		if (!binding.address)
 			break;
+		while (labels[label])
+			label++;
+		binding.label = label++;
 		give(table, &binding, vm);
 		append(table, &binding);
 		drop_cooldown(table, binding.address);
 		count++;
-		label = free_label(table);
 	}
+	free(labels);
 	free(served);
 	free(taken);
 	return count;

@@ -147,17 +147,17 @@ static int walk_all(struct nl_sock *sock, struct walk *walk)
 }
 
 /* The kernel goes through its whole hash for a dump, which takes milliseconds, be it empty or not. */
-static bool has_flows(void)
+bool conntrack_is_empty(void)
 {
 	int fd = open("/proc/sys/net/netfilter/nf_conntrack_count", O_RDONLY | O_CLOEXEC);
 	char text[2] = "";
 	bool none;
 
 	if (fd < 0)
-		return true;
+		return false;
 	none = read(fd, text, sizeof(text)) == 2 && text[0] == '0' && text[1] == '\n';
 	close(fd);
-	return !none;
+	return none;
 }
 
 int conntrack_forget(bool (*stale)(void *ctx, const struct flow *flow), void *ctx,
@@ -169,7 +169,7 @@ int conntrack_forget(bool (*stale)(void *ctx, const struct flow *flow), void *ct
 	int err;
 
 	*ret_count = 0;
-	if (!has_flows())
+	if (conntrack_is_empty())
 		return 0;
 	err = netlink_open(NETLINK_NETFILTER, &sock);
 	if (err)
@@ -195,7 +195,7 @@ int conntrack_list(void (*each)(void *ctx, const struct flow *flow), void *ctx)
 	struct nl_sock *sock;
 	int err;
 
-	if (!has_flows())
+	if (conntrack_is_empty())
 		return 0;
 	err = netlink_open(NETLINK_NETFILTER, &sock);
 

@@ -20,6 +20,9 @@ struct flow {
 	uint16_t destination_port; /* of its first packet; 0 where there are no ports */
 };
 
+/* The kernel has no flow at all; false also where that cannot be told. Takes no time. */
+bool conntrack_is_empty(void);
+
 /*
  * Forgets each IPv4 flow for which `stale` says so, and no other. 0 or -errno; how many in
  * *ret_count. -EPROTONOSUPPORT: the kernel has no ctnetlink (CONFIG_NF_CT_NETLINK).

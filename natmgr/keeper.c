@@ -301,10 +301,13 @@ static void try_sync(void *ctx)
 		keeper->hooks.changed(keeper->hooks.ctx);
 	if (!err)
 		keeper->last_error[0] = '\0';
-	if (keeper->purge)
+	if (keeper->purge && !conntrack_is_empty()) {
 		worker_start(&keeper->worker, run_purge, purged, keeper);
-	else
-		end_batch(keeper);
+		return;
+	}
+	if (keeper->purge)
+		end_purge(keeper);
+	end_batch(keeper);
 }
 
 /* What a change may not take, and what time it is. */
@@ -384,8 +387,10 @@ void keeper_submit(struct keeper *keeper, struct keeper_change *change)
 void keeper_resync(struct keeper *keeper)
 {
 	/* a batch that is under way looks at the kernel as well */
-	if (!keeper->busy)
-		start_sync(keeper);
+	if (keeper->busy)
+		return;
+	outer_forget(&keeper->reconcile.outer);
+	start_sync(keeper);
 }
 
 static void resync_due(void *ctx)
@@ -594,6 +599,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else
 		(void)netlink_link_get(keeper->reconcile.route, config->outer.interface, &link);
+	outer_init(&keeper->reconcile.outer, config->outer.interface, keeper->reconcile.route);
 	announce_init(&keeper->announce, loop, config->outer.interface, &link.mac,
 		config->outer.announce);
 	keeper->outer_running = link.flags & IFF_RUNNING;
@@ -639,6 +645,7 @@ void keeper_free(struct keeper *keeper)
 	refuse_all(&keeper->waiting);
 	refuse_all(&keeper->batch);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);
+	outer_done(&keeper->reconcile.outer);
 	netlink_close(keeper->reconcile.route);
 	binding_table_done(&keeper->table);
 	binding_table_done(&keeper->before);

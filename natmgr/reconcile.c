@@ -45,14 +45,15 @@ static int enable_forwarding(struct reconcile_report *report, char error[static 
 /* --- flows -------------------------------------------------------------------------------- */
 
 /* The VMs that a SNAT rule was added for: their running flows do not know it. */
-static uint32_t *new_sources(const struct edit *edits, size_t count, size_t *ret_count)
+static uint32_t *new_sources(const struct edit *edits, size_t count, const char *outer,
+	size_t *ret_count)
 {
 	uint32_t *list = xcalloc(count, sizeof(*list));
 	size_t n = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (edits[i].kind == EDIT_RULE_INSERT && edits[i].rule.action == RULE_SNAT &&
-			!edits[i].rule.only_dnatted)
+			!strcmp(edits[i].rule.out, outer))
 			list[n++] = edits[i].rule.source.addr;
 	}
 	qsort(list, n, sizeof(*list), ip4_compare);
@@ -67,7 +68,6 @@ struct run {
 	const struct desired *desired;
 	struct reconcile_report *report;
 	struct address_set owned; /* what our rules name */
-	unsigned outer_index;     /* 0: missing */
 	struct edit *edits;
 	size_t edit_count;
 	char *error;
@@ -76,36 +76,31 @@ struct run {
 static int read_addresses(struct run *run)
 {
 	struct reconcile *reconcile = run->reconcile;
-	struct netlink_addr *have;
-	struct netlink_link link;
-	size_t count;
-	int err = netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link);
+	struct outer *outer = &reconcile->outer;
+	int err = outer_look(outer);
 
 	if (err == -ENODEV) {
 		run->report->outer_missing = true;
 		return 0;
 	}
-	if (!err)
-		err = netlink_addr_list(reconcile->route, link.index, &have, &count);
 	if (err) {
 		snprintf(run->error, BACKEND_ERROR_SIZE, "the addresses of %s cannot be read: %s",
 			reconcile->config->outer.interface, strerror(-err));
 		return err;
 	}
-	run->outer_index = link.index;
 	address_diff_done(&run->report->addresses);
-	address_compare(reconcile->config, have, count, run->desired, &run->owned,
+	address_compare(reconcile->config, outer->list, outer->count, run->desired, &run->owned,
 		&run->report->addresses);
-	free(have);
 	return 0;
 }
 
 static int change_address(struct run *run, const struct address_change *change, bool add)
 {
 	char text[IP4_PREFIX_STRLEN];
-	int err = add ? netlink_addr_add(run->reconcile->route, run->outer_index, &change->prefix,
-				change->label)
-		      : netlink_addr_del(run->reconcile->route, run->outer_index, &change->prefix);
+	int err = add ? netlink_addr_add(run->reconcile->route, run->reconcile->outer.link.index,
+				&change->prefix, change->label)
+		      : netlink_addr_del(run->reconcile->route, run->reconcile->outer.link.index,
+				&change->prefix);
 
 	/* somebody did it before us, or it went with the interface's first address */
 	if (add ? err == -EEXIST : err == -EADDRNOTAVAIL)
@@ -232,7 +227,8 @@ static struct flow_purge *make_purge(const struct run *run)
 		? xmemdup(run->owned.list, run->owned.count * sizeof(*run->owned.list))
 		: NULL;
 	purge->owned.count = run->owned.count;
-	purge->new_sources = new_sources(run->edits, run->edit_count, &purge->new_source_count);
+	purge->new_sources = new_sources(run->edits, run->edit_count,
+		purge->config->outer.interface, &purge->new_source_count);
 	return purge;
 }
 
@@ -290,15 +286,11 @@ bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct des
 void reconcile_foreign(struct reconcile *reconcile, const struct desired *desired,
 	struct foreign *ret_foreign)
 {
-	struct netlink_addr *have = NULL;
-	struct netlink_link link;
-	size_t count = 0;
+	const struct outer *outer = &reconcile->outer;
+	size_t count = outer_look(&reconcile->outer) ? 0 : outer->count;
 
-	if (!netlink_link_get(reconcile->route, reconcile->config->outer.interface, &link))
-		(void)netlink_addr_list(reconcile->route, link.index, &have, &count);
-	ret_foreign->labels = address_foreign_labels(reconcile->config, have, count, desired,
+	ret_foreign->labels = address_foreign_labels(reconcile->config, outer->list, count, desired,
 		&ret_foreign->label_count);
-	ret_foreign->addresses = address_foreign_addresses(reconcile->config, have, count, desired,
-		&ret_foreign->address_count);
-	free(have);
+	ret_foreign->addresses = address_foreign_addresses(reconcile->config, outer->list, count,
+		desired, &ret_foreign->address_count);
 }

@@ -16,10 +16,12 @@
 #include "natmgr/address.h"
 #include "natmgr/backend.h"
 #include "natmgr/flow.h"
+#include "natmgr/outer.h"
 
 struct reconcile {
 	struct backend *backend;
 	struct nl_sock *route; /* NETLINK_ROUTE */
+	struct outer outer;
 	const struct config *config;
 	struct ip4_prefix inner; /* the bridge's address and network */
 	/* rules or addresses changed, and flows were not looked at since; to be set again by the
@@ -54,7 +56,7 @@ void reconcile_report_done(struct reconcile_report *report);
 /* How many things in the kernel were not as they should have been. */
 size_t reconcile_repairs(const struct reconcile_report *report);
 
-/* The addresses of the interface are as they should be; asks the kernel only for them. */
+/* The addresses of the interface are as they should be; looks only at them. */
 bool reconcile_addresses_are_right(struct reconcile *reconcile, const struct desired *desired);
 
 /* What others have on the outer interface; empty where it cannot be read. The caller frees both. */

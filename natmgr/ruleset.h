@@ -14,10 +14,11 @@
  *
  * and with hairpin, for connections from inside to a public address:
  *
- *                  EIPD-POSTROUTING  -s INNER/32 -o br0 -m conntrack --ctstate DNAT
- *                                    -j SNAT --to-source PUBLIC
- *                                    -s NETWORK -o br0 -m conntrack --ctstate DNAT
- *                                    -j SNAT --to-source BRIDGE
+ *                  EIPD-POSTROUTING  -o br0 -m conntrack --ctstate DNAT -j EIPD-HAIRPIN
+ *                  EIPD-HAIRPIN      -s INNER/32 -o br0 -j SNAT --to-source PUBLIC
+ *                                    -s NETWORK -o br0 -j SNAT --to-source BRIDGE
+ *
+ * (the state is asked for once, not by each rule: to the kernel, a match costs as much as a rule)
  *
  * Where there are many, they stand in a tree of chains by address prefix, which PREROUTING and
  * OUTPUT share, so that a new connection meets a few dozen rules and not thousands:

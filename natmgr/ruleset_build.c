@@ -12,6 +12,7 @@
 #define PREROUTING  CHAIN_PREFIX "PREROUTING"
 #define OUTPUT      CHAIN_PREFIX "OUTPUT"
 #define POSTROUTING CHAIN_PREFIX "POSTROUTING"
+#define HAIRPIN     CHAIN_PREFIX "HAIRPIN"
 
 /*
  * So many addresses stand in one chain; more are spread over one for each value of the next bits.
@@ -28,12 +29,13 @@ static struct ip4_prefix host(uint32_t ip)
 	return (struct ip4_prefix){ .addr = ip, .len = 32 };
 }
 
-/* -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ */
-static struct rule snat(struct ip4_prefix source, const char *out, bool only_dnatted, uint32_t to)
+/*
+ * -s INNER -o DEVICE -j SNAT --to-source PUBLIC; `out` must be shorter than IFNAMSIZ. Always with
+ * -o: with bridge-nf-call-iptables=1 bridged frames pass here as well.
+ */
+static struct rule snat(struct ip4_prefix source, const char *out, uint32_t to)
 {
-	struct rule rule = {
-		.source = source, .only_dnatted = only_dnatted, .action = RULE_SNAT, .to = to
-	};
+	struct rule rule = { .source = source, .action = RULE_SNAT, .to = to };
 
 	snprintf(rule.out, sizeof(rule.out), "%s", out);
 	return rule;
@@ -96,25 +98,17 @@ static void rule_list_done(struct rule_list *list)
 	free(list->keys);
 }
 
-static void list_snat(const struct desired *desired, const struct ruleset_settings *settings,
-	struct rule_list *list)
+static void list_snat(const struct desired *desired, const char *out, struct rule_list *list)
 {
+	struct rule rule = snat(host(0), out, 0);
 	struct source *sources;
-	struct rule rule;
 	size_t count;
 
 	sources = collect_sources(desired, &count);
 	for (size_t i = 0; i < count; i++) {
-		const struct source *source = &sources[i];
-
-		/* always with -o: with bridge-nf-call-iptables=1 bridged frames pass here as well */
-		rule = snat(host(source->inner), settings->outer, false, source->address);
-		add_rule(list, source->inner, &rule);
-		if (!settings->hairpin)
-			continue;
-		/* back in where it came from: the callee must answer to us, not to its neighbour */
-		rule = snat(host(source->inner), settings->bridge, true, source->address);
-		add_rule(list, source->inner, &rule);
+		rule.source.addr = sources[i].inner;
+		rule.to = sources[i].address;
+		add_rule(list, sources[i].inner, &rule);
 	}
 	free(sources);
 }
@@ -178,17 +172,12 @@ static struct ip4_prefix next_level(const struct rule_list *list, size_t first, 
 	return (struct ip4_prefix){ .len = (uint8_t)((common / LEVEL_BITS + 1) * LEVEL_BITS) };
 }
 
-/* Rules for the outside first: most packets go there, and need not pass those for neighbours. */
 static void add_rules(const struct tree *tree, const char *name, size_t first, size_t end)
 {
 	struct chain *chain = ruleset_find_chain(tree->ruleset, name);
 
-	for (int inside = 0; inside <= 1; inside++) {
-		for (size_t i = first; i < end; i++) {
-			if (tree->list->rules[i].only_dnatted == inside)
-				chain_add_rule(chain, &tree->list->rules[i]);
-		}
-	}
+	for (size_t i = first; i < end; i++)
+		chain_add_rule(chain, &tree->list->rules[i]);
 }
 
 static void grow(const struct tree *tree, const char *chain, size_t first, size_t end);
@@ -252,25 +241,43 @@ static void build_dnat(struct ruleset *ruleset, const struct desired *desired)
 	rule_list_done(&list);
 }
 
-static void build_snat(struct ruleset *ruleset, const struct desired *desired,
+static void grow_snat(struct ruleset *ruleset, const struct desired *desired, const char *out,
+	const char *root, const char *name)
+{
+	struct rule_list list = { 0 };
+	const struct tree tree = {
+		.ruleset = ruleset, .list = &list, .name = name, .by_source = true
+	};
+
+	list_snat(desired, out, &list);
+	grow(&tree, root, 0, list.count);
+	rule_list_done(&list);
+}
+
+/* Back in where it came from: the callee must answer to us, not to its neighbour. */
+static void build_hairpin(struct ruleset *ruleset, const struct desired *desired,
 	const struct ruleset_settings *settings)
 {
 	struct ip4_prefix network = { ip4_prefix_network(&settings->inner), settings->inner.len };
-	struct rule_list list = { 0 };
-	const struct tree tree = {
-		.ruleset = ruleset, .list = &list, .name = "S", .by_source = true
-	};
-	struct rule rule;
+	struct rule rule = { .only_dnatted = true, .action = RULE_JUMP, .jump = HAIRPIN };
 
-	list_snat(desired, settings, &list);
+	snprintf(rule.out, sizeof(rule.out), "%s", settings->bridge);
+	chain_add_rule(ruleset_find_chain(ruleset, POSTROUTING), &rule);
+	ruleset_add_chain(ruleset, HAIRPIN, "");
+	grow_snat(ruleset, desired, settings->bridge, HAIRPIN, "H");
+	/* callers that have no public address of their own */
+	rule = snat(network, settings->bridge, settings->inner.addr);
+	chain_add_rule(ruleset_find_chain(ruleset, HAIRPIN), &rule);
+}
+
+static void build_snat(struct ruleset *ruleset, const struct desired *desired,
+	const struct ruleset_settings *settings)
+{
 	ruleset_add_chain(ruleset, POSTROUTING, "POSTROUTING")->jumps = 1;
-	grow(&tree, POSTROUTING, 0, list.count);
-	if (settings->hairpin && desired->count) {
-		/* callers that have no public address of their own */
-		rule = snat(network, settings->bridge, true, settings->inner.addr);
-		chain_add_rule(ruleset_find_chain(ruleset, POSTROUTING), &rule);
-	}
-	rule_list_done(&list);
+	/* first, or neighbours would go through the whole tree of the others */
+	if (settings->hairpin && desired->count)
+		build_hairpin(ruleset, desired, settings);
+	grow_snat(ruleset, desired, settings->outer, POSTROUTING, "S");
 }
 
 void ruleset_build(const struct desired *desired, const struct ruleset_settings *settings,

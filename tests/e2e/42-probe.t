@@ -56,6 +56,26 @@ is "ip list shows it bound" "$(state_of "$EIP2")" bound
 is "the outer host has our MAC for it" "$(out busybox ping -c 1 -W 2 "$EIP2" >/dev/null
 	ip -n "$OUT" neigh show "$EIP2" | awk '{ print $5 }')" "$(hv cat /sys/class/net/eth0/address)"
 
+# What passes the host is not held up by our packet sockets: one gets ARP that comes in and nothing
+# else, the other none of what goes out. Its descriptors are looked at through a copy.
+sockets() {
+	python3 - "$(daemon_pid)" <<-'END'
+		import ctypes, os, socket, sys
+		SOL_PACKET, IGNORE_OUTGOING, PIDFD_GETFD = 263, 23, 438
+		pid = int(sys.argv[1])
+		pidfd = os.pidfd_open(pid)
+		for name in os.listdir(f"/proc/{pid}/fd"):
+		    copy = ctypes.CDLL(None).syscall(PIDFD_GETFD, pidfd, int(name), 0)
+		    if not os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+		        continue
+		    with socket.socket(fileno=copy) as one:
+		        if one.family == socket.AF_PACKET:
+		            print(one.getsockname()[0], f"{one.getsockname()[1]:04x}",
+		                  one.getsockopt(SOL_PACKET, IGNORE_OUTGOING))
+	END
+}
+is "the host's traffic is not copied for our sockets" "$(sockets | sort)" $'br0 0003 1\neth0 0806 0'
+
 # An address of the pool that the administrator has put on eth0 himself.
 ip -n "$HV" addr add 20.251.48.105/24 dev eth0
 before=$(outer_addresses | grep ' 20\.251\.48\.105/')

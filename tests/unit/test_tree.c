@@ -83,15 +83,15 @@ static const struct tree_row {
 	unsigned count, step;
 	unsigned in, out, hairpin, unbound, strange;
 } tree_rows[] = {
-	{ "one address", 1, 1, 1, 1, 2, 3, 3 },
-	{ "as many as stand in one chain", 16, 1, 16, 16, 32, 33, 33 },
-	{ "one more than that", 17, 1, 20, 20, 34, 35, 35 },
-	{ "256, in one piece", 256, 1, 24, 26, 42, 45, 5 },
-	{ "256, every fifth", 256, 5, 24, 26, 40, 45, 5 },
-	{ "4,096, in one piece", 4096, 1, 32, 34, 50, 53, 5 },
-	{ "16,384, in one piece", 16384, 1, 36, 38, 54, 57, 5 },
-	{ "16,384, every third", 16384, 3, 36, 38, 54, 57, 5 },
-	{ "16,384, every 37th", 16384, 37, 44, 46, 62, 65, 7 },
+	{ "one address", 1, 1, 1, 2, 2, 2, 4 },
+	{ "as many as stand in one chain", 16, 1, 16, 17, 17, 17, 34 },
+	{ "one more than that", 17, 1, 20, 21, 21, 21, 7 },
+	{ "256, in one piece", 256, 1, 24, 26, 26, 28, 7 },
+	{ "256, every fifth", 256, 5, 24, 25, 25, 28, 7 },
+	{ "4,096, in one piece", 4096, 1, 32, 34, 34, 36, 7 },
+	{ "16,384, in one piece", 16384, 1, 36, 38, 38, 40, 7 },
+	{ "16,384, every third", 16384, 3, 36, 38, 38, 40, 10 },
+	{ "16,384, every 37th", 16384, 37, 44, 46, 46, 48, 11 },
 };
 
 struct most {
@@ -128,7 +128,7 @@ static void test_tree(void **state)
 	const struct tree_row *row = *state;
 	const uint32_t pool = IP4(20, 252, 0, 0);
 	const struct packet unbound = { FIRST + row->count * row->step - 1, OUTSIDE, "br1", false };
-	const struct packet from = { OUTSIDE, FIRST, "br0", false };
+	const struct packet from = { OUTSIDE, FIRST, "br0", true };
 	const struct packet to = { FIRST, OUTSIDE, "eth1", false };
 	struct most most = { 0 };
 	struct ruleset ruleset;
