@@ -53,6 +53,7 @@ void netlink_close(struct nl_sock *sock)
 
 struct answer {
 	uint32_t sequence; /* of the request */
+	size_t max;        /* messages */
 	void (*each)(void *ctx, const struct nlmsghdr *header);
 	void *ctx;
 	bool done;
@@ -71,6 +72,12 @@ static int take_message(struct nl_msg *msg, void *arg)
 {
 	struct answer *answer = arg;
 
+	if (!answer->max) {
+		answer->err = -E2BIG;
+		answer->done = true;
+		return NL_STOP;
+	}
+	answer->max--;
 	if (answer->each)
 		answer->each(answer->ctx, nlmsg_hdr(msg));
 	return NL_OK;
@@ -123,10 +130,11 @@ static void drain(struct nl_sock *sock)
 	}
 }
 
-int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
+/* After -E2BIG the socket is good for nothing more. */
+static int request(struct nl_sock *sock, struct nl_msg *msg, size_t max,
 	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
 {
-	struct answer answer = { .each = each, .ctx = ctx };
+	struct answer answer = { .max = max, .each = each, .ctx = ctx };
 	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
 	int err;
 
@@ -154,6 +162,12 @@ int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 		return err;
 	}
 	return answer.err;
+}
+
+int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
+	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
+{
+	return request(sock, msg, SIZE_MAX, each, ctx);
 }
 
 static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)
@@ -329,18 +343,56 @@ static void read_fdb(void *ctx, const struct nlmsghdr *header)
 	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
 }
 
-int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
+int netlink_fdb_list(unsigned bridge_index, size_t max,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx)
 {
 	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE };
 	struct fdb_walk walk = { bridge_index, each, ctx };
-	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo,
-		sizeof(ifinfo));
+	struct nl_sock *sock;
+	struct nl_msg *msg;
+	int err = netlink_open(NETLINK_ROUTE, &sock);
+
+	if (err)
+		return err;
+	msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo, sizeof(ifinfo));
+	err = -ENOMEM;
+	if (msg) {
+		nla_put_u32(msg, IFLA_MASTER, bridge_index);
+		err = request(sock, msg, max, read_fdb, &walk);
+	}
+	/* what it was not asked for any more ends with the socket */
+	netlink_close(sock);
+	return err;
+}
+
+static void take_port(void *ctx, const struct mac *mac, unsigned port)
+{
+	unsigned *found = ctx;
+
+	(void)mac;
+	*found = port;
+}
+
+int netlink_fdb_get(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+	unsigned *ret_port)
+{
+	const struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
+	unsigned port = 0;
+	struct fdb_walk walk = { bridge_index, take_port, &port };
+	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_ACK, &neighbour,
+		sizeof(neighbour));
+	int err;
 
 	if (!msg)
 		return -ENOMEM;
-	nla_put_u32(msg, IFLA_MASTER, bridge_index);
-	return netlink_request(sock, msg, read_fdb, &walk);
+	nla_put(msg, NDA_LLADDR, MAC_LEN, mac->byte);
+	nla_put_u32(msg, NDA_MASTER, bridge_index);
+	err = netlink_request(sock, msg, read_fdb, &walk);
+	if (!err && !port)
+		err = -ENOENT;
+	if (!err)
+		*ret_port = port;
+	return err;
 }
 
 /* --- addresses ---------------------------------------------------------------------------- */

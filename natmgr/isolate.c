@@ -15,6 +15,7 @@
 #include "natmgr/drop_count.h"
 #include "natmgr/isolate_command.h"
 #include "natmgr/isolation_store.h"
+#include "natmgr/learned.h"
 #include "natmgr/nft.h"
 #include "natmgr/seating.h"
 
@@ -474,8 +475,8 @@ static bool look(struct isolate *isolate)
 	struct learning learning = { isolate, look_at_ports(isolate) };
 
 	if (isolate->fdb.bridge_index &&
-		netlink_fdb_list(isolate->route, isolate->fdb.bridge_index, take_learned,
-			&learning))
+		learned_walk(isolate->route, isolate->fdb.bridge_index, isolate->seating.plan,
+			take_learned, &learning))
 		look_soon(isolate);
 	isolate->look_cost = loop_now() - began;
 	return learning.changed;

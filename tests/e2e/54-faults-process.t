@@ -80,9 +80,22 @@ for pid in "${waiting[@]}"; do wait "$pid" || ((++failed)); done
 is "all who had asked meanwhile are answered" $failed 0
 check "what was changed meanwhile is mended" wait_for 5 jumps
 wait "$flooder"
+before=$(ticks)
+for i in 1 2 3; do
+	unsettled
+	wait_for 20 jumps
+done
+check "that the bridge knows $(hv bridge fdb show br br0 | wc -l) machines now is no work for the daemon" \
+	test $(($(ticks) - before)) -lt 100
 is "it is the same daemon" "$(daemon_pid)" "$daemon"
 check "which answers" ctl status
 check "and still has the address" reaches
+daemon_end TERM
+hv bridge fdb del "$MAC1" dev vnet1 master
+ask "$P-vm-001" 192.168.6.22 9 >/dev/null # which the bridge learns as the last of all
+daemon_up
+like "another one finds a machine among all of them" "$(ctl vm isolate vm-001)" '\(port vnet1;'
+ctl vm rejoin vm-001 >/dev/null
 
 # ---- pid files
 daemon_end KILL
