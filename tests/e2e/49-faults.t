@@ -6,6 +6,7 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
+vm_up vm-001 "$MAC1"
 plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 conf outer.pool "20.251.48.10, 20.251.48.99-20.251.48.102"
 conf nat.resync 1s
@@ -36,7 +37,15 @@ ctl ip bind vm-002 20.251.48.100 >/dev/null
 # ---- the lock is held for longer than a resync waits
 before=$(all)
 lock_hold
+ctl ip bind vm-001 20.251.48.101 >"$T/stdout" 2>"$T/stderr" &
+bind_pid=$!
 failed_now() { [[ $(field 'd["nat"]["in_sync"]' status) == false ]]; }
+check "DHCP goes on while it is held" vm_lease vm-001
+check "status answers while it is held" ctl status
+wait "$bind_pid"
+is "a bind that cannot have it is refused" $? 1
+like "after its time, with the reason and what to do" "$(<"$T/stderr")" '^eipctl: .*lock.*; .*'
+is "and nothing is bound" "$(state_of 20.251.48.101)" free
 check "a resync that cannot have the lock fails" wait_for 15 failed_now
 is "and nothing is lost by that" "$(field "[a['vm'] for a in d if a['state'] == 'bound']" ip list)" \
 	'["vm-001", "vm-002"]'
