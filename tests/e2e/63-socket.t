@@ -136,8 +136,9 @@ one_user() { # KIND COUNT
 	check "$1: the user keeps at most 8 connections" wait_for 5 held "$1" 8
 	release
 }
-hold drip 0 0 1 drip
-dripper=${holders[0]} dripped=$SECONDS
+SLOW=(drip silent half deaf)
+for kind in "${SLOW[@]}"; do hold "slow.$kind" 0 0 1 "$kind"; done
+slow=("${holders[@]}") since=$SECONDS
 holders=()
 one_user silent 40
 one_user half 40
@@ -187,10 +188,13 @@ check "five users, follow: root may follow as well" wait_for 10 followed
 kill "$follower"
 release
 
-check "who sends an octet a second is dropped" wait_for 40 held drip 0
-took=$((SECONDS - dripped))
+check "who sends an octet a second is dropped" wait_for 40 held slow.drip 0
+took=$((SECONDS - since))
 check "after half a minute ($took s)" test $took -ge 29
-kill "$dripper"
+for kind in "${SLOW[@]}"; do
+	check "so is one that is $kind" wait_for 10 held "slow.$kind" 0
+done
+kill "${slow[@]}"
 
 # ---- root's own
 hold root 0 0 40 silent
