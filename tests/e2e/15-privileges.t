@@ -104,6 +104,7 @@ END
 forwarding() { [[ $(hv cat /proc/sys/net/ipv4/ip_forward) == "$1" ]]; }
 jumps() { [[ $(nat_rules | count '^-A PREROUTING -j EIPD') == "$1" ]]; }
 events_now() { ctl events | grep -c . ; }
+hairpin_on() { ip -n "$HV" -d link show vnet1 | grep -q 'hairpin on'; }
 leased() { vm_lease vm-001 && grep -qx "ip=$IP1" "$T/vm-001.env"; }
 reaches() { [[ $(ask "$OUT" "$EIP1" 8000) == "vm-001 sees 20.251.48.1" ]]; }
 # Whoever else wants the port of the bridge: `taken`, `free`, …
@@ -164,6 +165,11 @@ works() {
 	wait_for 5 link_ready br0
 	check "$1: a VM there gets its lease" leased
 	is "$1: the port of the new bridge is taken" "$(port)" taken
+	if hv grep -qs 1 /proc/sys/net/bridge/bridge-nf-call-iptables; then
+		check "$1: flags of its ports are set" wait_for 5 hairpin_on
+	else
+		skip "$1: flags of its ports are set" "bridged frames do not pass iptables here"
+	fi
 }
 listening() { [[ $(field 'd["dhcp"]["listening"]' status) == "$1" ]]; }
 
