@@ -55,6 +55,7 @@ struct answer {
 	uint32_t sequence; /* of the request */
 	void (*each)(void *ctx, const struct nlmsghdr *header);
 	void *ctx;
+	size_t most, count; /* of messages; 0: as many as there are */
 	bool done;
 	int err;
 };
@@ -71,6 +72,11 @@ static int take_message(struct nl_msg *msg, void *arg)
 {
 	struct answer *answer = arg;
 
+	if (answer->most && answer->count++ == answer->most) {
+		answer->err = -E2BIG;
+		answer->done = true;
+		return NL_STOP;
+	}
 	if (answer->each)
 		answer->each(answer->ctx, nlmsg_hdr(msg));
 	return NL_OK;
@@ -123,10 +129,8 @@ static void drain(struct nl_sock *sock)
 	}
 }
 
-int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
-	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
+static int request(struct nl_sock *sock, struct nl_msg *msg, struct answer *answer)
 {
-	struct answer answer = { .each = each, .ctx = ctx };
 	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
 	int err;
 
@@ -134,26 +138,34 @@ int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 		nlmsg_free(msg);
 		return -ENOMEM;
 	}
-	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, &answer);
-	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, &answer);
-	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, &answer);
-	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, &answer);
-	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, &answer);
-	nl_cb_err(cb, NL_CB_CUSTOM, take_error, &answer);
+	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, answer);
+	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, answer);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, answer);
+	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, answer);
+	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, answer);
+	nl_cb_err(cb, NL_CB_CUSTOM, take_error, answer);
 	errno = 0;
 	err = nl_send_auto(sock, msg);
-	answer.sequence = nlmsg_hdr(msg)->nlmsg_seq;
-	while (err >= 0 && !answer.done)
+	answer->sequence = nlmsg_hdr(msg)->nlmsg_seq;
+	while (err >= 0 && !answer->done)
 		err = nl_recvmsgs(sock, cb);
 	nl_cb_put(cb);
 	nlmsg_free(msg);
-	if (err < 0 && !answer.done) {
+	if (err < 0 && !answer->done) {
 		/* libnl's own numbers say little; errno is what the socket said */
 		err = errno ? -errno : -EIO;
 		drain(sock);
 		return err;
 	}
-	return answer.err;
+	return answer->err;
+}
+
+int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
+	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
+{
+	struct answer answer = { .each = each, .ctx = ctx };
+
+	return request(sock, msg, &answer);
 }
 
 static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)
@@ -329,18 +341,48 @@ static void read_fdb(void *ctx, const struct nlmsghdr *header)
 	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
 }
 
-int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index, size_t most,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx)
 {
 	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE };
 	struct fdb_walk walk = { bridge_index, each, ctx };
+	struct answer answer = { .each = read_fdb, .ctx = &walk, .most = most };
 	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo,
 		sizeof(ifinfo));
 
 	if (!msg)
 		return -ENOMEM;
 	nla_put_u32(msg, IFLA_MASTER, bridge_index);
-	return netlink_request(sock, msg, read_fdb, &walk);
+	return request(sock, msg, &answer);
+}
+
+static void take_port_of(void *ctx, const struct mac *mac, unsigned port)
+{
+	(void)mac;
+	*(unsigned *)ctx = port;
+}
+
+int netlink_fdb_find(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+	unsigned *ret_port)
+{
+	struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
+	unsigned port = 0;
+	struct fdb_walk walk = { bridge_index, take_port_of, &port };
+	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_ACK, &neighbour,
+		sizeof(neighbour));
+	int err;
+
+	if (!msg)
+		return -ENOMEM;
+	nla_put(msg, NDA_LLADDR, MAC_LEN, mac->byte);
+	nla_put_u32(msg, NDA_MASTER, bridge_index);
+	err = netlink_request(sock, msg, read_fdb, &walk);
+	if (err)
+		return err;
+	if (!port)
+		return -ENOENT;
+	*ret_port = port;
+	return 0;
 }
 
 /* --- addresses ---------------------------------------------------------------------------- */

@@ -76,9 +76,15 @@ int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct netlink_link *port), void *ctx);
 int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);
 int netlink_port_set_group_fwd_mask(struct nl_sock *sock, unsigned index, uint16_t mask);
-/* Calls `each` for every MAC that a bridge has learned, with the index of its port. */
-int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
+/*
+ * Calls `each` for every MAC that a bridge has learned, with the index of its port. -E2BIG: there are
+ * more than `most` (0: there may be any number), and the socket is of no use any more.
+ */
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index, size_t most,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx);
+/* Where a bridge has learned one MAC. -ENOENT: nowhere. Linux 5.0 can tell. */
+int netlink_fdb_find(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+	unsigned *ret_port);
 
 /* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */
 int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip);

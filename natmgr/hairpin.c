@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/netlink.h"
 #include "natmgr/desired.h"
+#include "natmgr/learned.h"
 
 #define CALL_IPTABLES "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
@@ -78,7 +79,7 @@ size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct pl
 		return 0;
 	desired_make(table, plan, NULL, &desired);
 	search.wanted = wanted = served_vms(plan, &desired);
-	(void)netlink_fdb_list(route, link.index, take_entry, &search);
+	(void)learned_tell(route, link.index, plan, NULL, 0, take_entry, &search);
 	for (size_t i = 0; i < search.count; i++) {
 		struct netlink_link port;
 
