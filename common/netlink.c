@@ -53,9 +53,9 @@ void netlink_close(struct nl_sock *sock)
 
 struct answer {
 	uint32_t sequence; /* of the request */
-	size_t max;        /* messages */
 	void (*each)(void *ctx, const struct nlmsghdr *header);
 	void *ctx;
+	size_t most, count; /* of messages; 0: as many as there are */
 	bool done;
 	int err;
 };
@@ -72,12 +72,11 @@ static int take_message(struct nl_msg *msg, void *arg)
 {
 	struct answer *answer = arg;
 
-	if (!answer->max) {
+	if (answer->most && answer->count++ == answer->most) {
 		answer->err = -E2BIG;
 		answer->done = true;
 		return NL_STOP;
 	}
-	answer->max--;
 	if (answer->each)
 		answer->each(answer->ctx, nlmsg_hdr(msg));
 	return NL_OK;
@@ -130,11 +129,8 @@ static void drain(struct nl_sock *sock)
 	}
 }
 
-/* After -E2BIG the socket is good for nothing more. */
-static int request(struct nl_sock *sock, struct nl_msg *msg, size_t max,
-	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
+static int request(struct nl_sock *sock, struct nl_msg *msg, struct answer *answer)
 {
-	struct answer answer = { .max = max, .each = each, .ctx = ctx };
 	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
 	int err;
 
@@ -142,32 +138,34 @@ static int request(struct nl_sock *sock, struct nl_msg *msg, size_t max,
 		nlmsg_free(msg);
 		return -ENOMEM;
 	}
-	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, &answer);
-	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, &answer);
-	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, &answer);
-	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, &answer);
-	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, &answer);
-	nl_cb_err(cb, NL_CB_CUSTOM, take_error, &answer);
+	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, answer);
+	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, answer);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, answer);
+	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, answer);
+	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, answer);
+	nl_cb_err(cb, NL_CB_CUSTOM, take_error, answer);
 	errno = 0;
 	err = nl_send_auto(sock, msg);
-	answer.sequence = nlmsg_hdr(msg)->nlmsg_seq;
-	while (err >= 0 && !answer.done)
+	answer->sequence = nlmsg_hdr(msg)->nlmsg_seq;
+	while (err >= 0 && !answer->done)
 		err = nl_recvmsgs(sock, cb);
 	nl_cb_put(cb);
 	nlmsg_free(msg);
-	if (err < 0 && !answer.done) {
+	if (err < 0 && !answer->done) {
 		/* libnl's own numbers say little; errno is what the socket said */
 		err = errno ? -errno : -EIO;
 		drain(sock);
 		return err;
 	}
-	return answer.err;
+	return answer->err;
 }
 
 int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
 {
-	return request(sock, msg, SIZE_MAX, each, ctx);
+	struct answer answer = { .each = each, .ctx = ctx };
+
+	return request(sock, msg, &answer);
 }
 
 static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)
@@ -343,42 +341,33 @@ static void read_fdb(void *ctx, const struct nlmsghdr *header)
 	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
 }
 
-int netlink_fdb_list(unsigned bridge_index, size_t max,
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index, size_t most,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx)
 {
 	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE };
 	struct fdb_walk walk = { bridge_index, each, ctx };
-	struct nl_sock *sock;
-	struct nl_msg *msg;
-	int err = netlink_open(NETLINK_ROUTE, &sock);
+	struct answer answer = { .each = read_fdb, .ctx = &walk, .most = most };
+	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo,
+		sizeof(ifinfo));
 
-	if (err)
-		return err;
-	msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo, sizeof(ifinfo));
-	err = -ENOMEM;
-	if (msg) {
-		nla_put_u32(msg, IFLA_MASTER, bridge_index);
-		err = request(sock, msg, max, read_fdb, &walk);
-	}
-	/* what it was not asked for any more ends with the socket */
-	netlink_close(sock);
-	return err;
+	if (!msg)
+		return -ENOMEM;
+	nla_put_u32(msg, IFLA_MASTER, bridge_index);
+	return request(sock, msg, &answer);
 }
 
-static void take_port(void *ctx, const struct mac *mac, unsigned port)
+static void take_port_of(void *ctx, const struct mac *mac, unsigned port)
 {
-	unsigned *found = ctx;
-
 	(void)mac;
-	*found = port;
+	*(unsigned *)ctx = port;
 }
 
-int netlink_fdb_get(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+int netlink_fdb_find(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
 	unsigned *ret_port)
 {
-	const struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
+	struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
 	unsigned port = 0;
-	struct fdb_walk walk = { bridge_index, take_port, &port };
+	struct fdb_walk walk = { bridge_index, take_port_of, &port };
 	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_ACK, &neighbour,
 		sizeof(neighbour));
 	int err;
@@ -388,11 +377,12 @@ int netlink_fdb_get(struct nl_sock *sock, unsigned bridge_index, const struct ma
 	nla_put(msg, NDA_LLADDR, MAC_LEN, mac->byte);
 	nla_put_u32(msg, NDA_MASTER, bridge_index);
 	err = netlink_request(sock, msg, read_fdb, &walk);
-	if (!err && !port)
-		err = -ENOENT;
-	if (!err)
-		*ret_port = port;
-	return err;
+	if (err)
+		return err;
+	if (!port)
+		return -ENOENT;
+	*ret_port = port;
+	return 0;
 }
 
 /* --- addresses ---------------------------------------------------------------------------- */

@@ -78,13 +78,12 @@ int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);
 int netlink_port_set_group_fwd_mask(struct nl_sock *sock, unsigned index, uint16_t mask);
 /*
  * Calls `each` for every MAC that a bridge has learned, with the index of its port. -E2BIG: there are
- * more than max, which guests can bring about, and for all of which the kernel takes its time; the
- * first max have been told.
+ * more than `most` (0: there may be any number), and the socket is of no use any more.
  */
-int netlink_fdb_list(unsigned bridge_index, size_t max,
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index, size_t most,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx);
-/* The port of one MAC, outside any VLAN. -ENOENT: none; -EOPNOTSUPP: Linux before 5.0. */
-int netlink_fdb_get(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+/* Where a bridge has learned one MAC. -ENOENT: nowhere. Linux 5.0 can tell. */
+int netlink_fdb_find(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
 	unsigned *ret_port);
 
 /* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */

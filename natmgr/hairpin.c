@@ -79,7 +79,7 @@ size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct pl
 		return 0;
 	desired_make(table, plan, NULL, &desired);
 	search.wanted = wanted = served_vms(plan, &desired);
-	(void)learned_walk(route, link.index, plan, take_entry, &search);
+	(void)learned_tell(route, link.index, plan, NULL, 0, take_entry, &search);
 	for (size_t i = 0; i < search.count; i++) {
 		struct netlink_link port;
 

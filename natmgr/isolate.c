@@ -468,15 +468,27 @@ static void take_learned(void *ctx, const struct mac *mac, unsigned port)
 	learning->changed = learn(learning->isolate, mac, port) || learning->changed;
 }
 
+/* Where the bridge has seen the VMs: those of the plan, and those that are isolated and in none. */
+static int look_at_macs(struct isolate *isolate, struct learning *learning)
+{
+	struct mac macs[ISOLATION_MAX];
+	size_t count = 0;
+
+	for (size_t i = 0; i < isolate->isolation.count; i++) {
+		if (isolate->isolation.list[i].ip)
+			macs[count++] = isolate->isolation.list[i].mac;
+	}
+	return learned_tell(isolate->route, isolate->fdb.bridge_index, isolate->seating.plan, macs,
+		count, take_learned, learning);
+}
+
 /* Ports, and all that the bridge has learned. True: an isolated VM has another port than before. */
 static bool look(struct isolate *isolate)
 {
 	uint64_t began = loop_now();
 	struct learning learning = { isolate, look_at_ports(isolate) };
 
-	if (isolate->fdb.bridge_index &&
-		learned_walk(isolate->route, isolate->fdb.bridge_index, isolate->seating.plan,
-			take_learned, &learning))
+	if (isolate->fdb.bridge_index && look_at_macs(isolate, &learning))
 		look_soon(isolate);
 	isolate->look_cost = loop_now() - began;
 	return learning.changed;

@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * learned: where the bridge has seen the VMs of the plan.
- *
- * A guest can make the bridge learn as many MACs as it likes; what it costs to ask goes with the
- * plan, and not with those.
- */
+/* learned: behind which ports of the bridge the MACs are that matter to us. */
 #ifndef EIPD_NATMGR_LEARNED_H
 #define EIPD_NATMGR_LEARNED_H
 
@@ -13,10 +8,11 @@
 struct nl_sock;
 
 /*
- * Calls `each` for every VM of the plan (and maybe for other MACs) that the bridge has learned, with
- * the index of its port. 0 or -errno: then not for all of them.
+ * Calls `each` for every MAC of the plan, and of `more`, that the bridge has learned, with the index
+ * of its port; perhaps for other MACs, too. 0, or -errno: not all could be told.
  */
-int learned_walk(struct nl_sock *route, unsigned bridge_index, const struct plan *plan,
+int learned_tell(struct nl_sock *route, unsigned bridge_index, const struct plan *plan,
+	const struct mac *more, size_t more_count,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx);
 
 #endif

@@ -11,7 +11,6 @@
 . "$(dirname "$0")/lib.sh"
 PLAIN=$EIPD
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 ${PKG_CONFIG:-pkg-config} --exists libseccomp || {
 	skip "the filter of system calls" "no libseccomp here"
 	done_testing

@@ -9,7 +9,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 "${CC:-cc}" -O2 -shared -fPIC -o "$T/clock.so" "$HERE/clock.c" >"$T/cc" 2>&1 || die "no clock: $(cat "$T/cc")"
 vm_up vm-001 "$MAC1"
 vm_up vm-002 "$MAC2"

@@ -9,7 +9,6 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 vm_up vm-001 "$MAC1"
 vm_up vm-002 "$MAC2"
 serve "$P-vm-001" vm-001 8000

@@ -11,7 +11,6 @@
 . "$(dirname "$0")/lib.sh"
 EXCHANGES=${EIPD_EXCHANGES:-20000} RELOADS=${EIPD_RELOADS:-1000}
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 "${CC:-cc}" -O2 -D_GNU_SOURCE -o "$T/load" "$ROOT/tests/bench/load.c" >"$T/cc" 2>&1 ||
 	die "no load: $(cat "$T/cc")"
 vm_up load 02:00:00:ff:00:01

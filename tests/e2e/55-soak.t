@@ -45,6 +45,7 @@ done
 plan "${lines[@]}"
 conf_write
 
+! is_sanitized || export SANITIZED=yes
 hv "$T/flood" guest9 $((seconds * 200)) 200 >"$T/flood.out" 2>&1 &
 points hv env EIPD="$EIPD" EIPCTL="$EIPCTL" CONF="$CONF" SOCKET="$SOCKET" STATE="$STATE" \
 	PLAN="$PLAN" T="$T" "$PYTHON" "$HERE/soak.py" "$seconds" "$seed"

@@ -10,7 +10,6 @@
 . "$(dirname "$0")/lib.sh"
 command -v valgrind >/dev/null || { echo "1..0 # SKIP no valgrind here"; exit 0; }
 stage_up
-export XTABLES_LOCKFILE=$T/xtables.lock # other tests need the machine's
 vm_up vm-001 "$MAC1"
 mkdir "$T/valgrind"
 # A process of its own has a file of its own: so does the one that stays when the first has ended.
