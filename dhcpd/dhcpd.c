@@ -28,7 +28,7 @@
  * A guest can take and release its lease thousands of times a second: so many events of a VM a
  * minute are logged, then only their number. The callback is told all the same, coalesced.
  */
-#define TELLINGS_PER_MINUTE 20
+#define TELLINGS_PER_MINUTE 100
 /* Warnings that a guest can cause: so many a minute, then only their number. */
 #define WARNINGS_PER_MINUTE 20
 
