@@ -320,8 +320,10 @@ static struct plan *test_all(const struct config *config, struct nl_sock *route,
 	if (has_plan)
 		(void)planstore_load(config, host.inner.addr ? &host.inner : NULL, &plan, NULL,
 			problems);
-	if (has_state)
+	if (has_state) {
 		natmgr_check_state(config, problems);
+		dhcpd_check_state(config, problems);
+	}
 	return plan;
 }
 

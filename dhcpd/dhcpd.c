@@ -278,6 +278,23 @@ static void read_leases(struct dhcpd *dhcpd)
 	after_change(dhcpd);
 }
 
+void dhcpd_check_state(const struct config *config, struct problems *problems)
+{
+	const struct lease_moment moment = { .now = loop_now(), .wall = time(NULL) };
+	char *path = xasprintf("%s/leases", config->daemon.state_dir), *text;
+	size_t len;
+	int err = statefile_read(path, LEASE_FILE_MAX, &text, &len);
+
+	if (err && err != -ENOENT)
+		problem_add(problems, path, 0, "cannot be read: %s",
+			err == -EINVAL ? "not a text file" : strerror(-err));
+	if (!err) {
+		lease_check(text, path, &moment, problems);
+		free(text);
+	}
+	free(path);
+}
+
 /* --- frames ------------------------------------------------------------------------------- */
 
 /* True if one more warning may be logged now. */
