@@ -35,6 +35,25 @@ static void print_any(const json_t *result)
 	table_print_object(result, 0);
 }
 
+/* At a glance: reasons for which nothing was dropped are left out. */
+static void print_status(const json_t *result)
+{
+	json_t *status = json_deep_copy(result), *dhcp = json_object_get(status, "dhcp");
+	json_t *dropped = json_object_get(dhcp, "dropped"), *count;
+	const char *reason;
+	void *next;
+
+	json_object_foreach_safe(dropped, next, reason, count)
+	{
+		if (json_integer_value(count) == 0)
+			json_object_del(dropped, reason);
+	}
+	if (json_is_object(dropped) && json_object_size(dropped) == 0)
+		json_object_set_new(dhcp, "dropped", json_string("nothing"));
+	print_any(status);
+	json_decref(status);
+}
+
 /* Its element for libvirt is text. */
 static void print_vm(const json_t *result)
 {
@@ -218,7 +237,7 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "status", "", 0, 0, print_any, "the whole daemon at a glance",
+	{ "status", "", 0, 0, print_status, "the whole daemon at a glance",
 		"The version, the plan in force and why a newer one is refused, what DHCP was\n"
 		"asked and answered or did not answer and why, how many public addresses are\n"
 		"bound and free, and how often the kernel had to be mended.",

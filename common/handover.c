@@ -225,6 +225,12 @@ int handover_become(const struct config *config, bool make, struct problems *pro
 	gid_t gid = 0;
 	int err = *user ? account_find_user(user, &uid, &gid) : 0;
 
+	if (!privilege_suffices()) {
+		problem_add(problems, config->path, config_line(config, "daemon", "user"),
+			"eipd has not the rights for its work; start it as root, and name in "
+			"[daemon] user whom it is to become");
+		return -EPERM;
+	}
 	if (!err && uid && make)
 		make_all(config, uid, gid);
 	if (!err && !uid)

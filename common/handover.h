@@ -12,6 +12,7 @@
  * Becomes the user of [daemon] user, or without one stays who it is: from here on files are used
  * as that user may use them (see privilege_become()). 0, or -EINVAL and the problems: there is no
  * such user, or it cannot work with the state, the directory at run time, the logs or the callback.
+ * -EPERM, and that as a problem: the process was not started as root.
  *
  * `make`: what is missing of directories and log files is made before, and given to the user. What
  * is there already is left as it is, and so is what would be made below a directory where somebody

@@ -64,6 +64,13 @@ int privilege_become(const char *user)
 	return err ? err : set(permitted & ~FILES, permitted);
 }
 
+bool privilege_suffices(void)
+{
+	uint64_t permitted = 0;
+
+	return !get_permitted(&permitted) && (permitted & WORK) == WORK;
+}
+
 int privilege_pass_over_files(bool may)
 {
 	uint64_t permitted;

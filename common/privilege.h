@@ -21,6 +21,9 @@
  */
 int privilege_become(const char *user);
 
+/* Without CAP_NET_ADMIN and CAP_NET_RAW there is nothing that eipd can do. */
+bool privilege_suffices(void);
+
 /* Takes back, for a while, the right to pass over permissions of files. */
 int privilege_pass_over_files(bool may);
 

@@ -28,7 +28,7 @@
  * A guest can take and release its lease thousands of times a second: so many events of a VM a
  * minute are logged, then only their number. The callback is told all the same, coalesced.
  */
-#define TELLINGS_PER_MINUTE 20
+#define TELLINGS_PER_MINUTE 100
 /* Warnings that a guest can cause: so many a minute, then only their number. */
 #define WARNINGS_PER_MINUTE 20
 
@@ -276,6 +276,23 @@ static void read_leases(struct dhcpd *dhcpd)
 		keep_damaged(dhcpd, bad, text, len);
 	free(text);
 	after_change(dhcpd);
+}
+
+void dhcpd_check_state(const struct config *config, struct problems *problems)
+{
+	const struct lease_moment moment = { .now = loop_now(), .wall = time(NULL) };
+	char *path = xasprintf("%s/leases", config->daemon.state_dir), *text;
+	size_t len;
+	int err = statefile_read(path, LEASE_FILE_MAX, &text, &len);
+
+	if (err && err != -ENOENT)
+		problem_add(problems, path, 0, "cannot be read: %s",
+			err == -EINVAL ? "not a text file" : strerror(-err));
+	if (!err) {
+		lease_check(text, path, &moment, problems);
+		free(text);
+	}
+	free(path);
 }
 
 /* --- frames ------------------------------------------------------------------------------- */

@@ -28,6 +28,9 @@ struct dhcpd_setup {
 	void *ctx;
 };
 
+/* What is wrong with the file of leases, which a start passes over. */
+void dhcpd_check_state(const struct config *config, struct problems *problems);
+
 /* Serves from now on. 0, or -errno and a sentence in *ret_error, which the caller frees. */
 int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **ret_error);
 void dhcpd_free(struct dhcpd *dhcpd);

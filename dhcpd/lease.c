@@ -225,6 +225,9 @@ void lease_snapshot_done(struct lease_snapshot *snapshot)
 	*snapshot = (struct lease_snapshot){ 0 };
 }
 
+/* The longest line that is looked at, with its NUL. */
+#define LINE_SIZE 256
+
 /* A file that does not say when it was written might have been so now. */
 static struct lease_moment read_moment(const char *text, const struct lease_moment *moment)
 {
@@ -252,20 +255,27 @@ static uint64_t time_since(const struct lease_moment *written, const struct leas
 	return moment->wall > written->wall ? (uint64_t)(moment->wall - written->wall) * 1000 : 0;
 }
 
+static bool parse_line(const char *line, const struct lease_moment *written,
+	unsigned long long *ret_epoch, struct vm *ret_vm, char ret_name[static VM_NAME_MAX + 1])
+{
+	char mac_text[32], ip_text[32];
+
+	return sscanf(line, "%llu %31s %31s %63s", ret_epoch, mac_text, ip_text, ret_name) == 4 &&
+		!mac_parse(mac_text, &ret_vm->mac) && !ip4_parse(ip_text, &ret_vm->ip) &&
+		plan_name_is_valid(ret_name) &&
+		*ret_epoch <= (unsigned long long)written->wall + TIME_INFINITE;
+}
+
 static bool read_line(struct lease_table *table, const char *line,
 	const struct lease_moment *written, const struct lease_moment *moment)
 {
-	char mac_text[32], ip_text[32], name[VM_NAME_MAX + 1];
+	char name[VM_NAME_MAX + 1];
 	unsigned long long epoch;
 	uint64_t expires = LEASE_FOREVER, now = moment->now;
 	struct vm gone = { .name = name };
 	const struct vm *vm;
 
-	if (sscanf(line, "%llu %31s %31s %63s", &epoch, mac_text, ip_text, name) != 4 ||
-		mac_parse(mac_text, &gone.mac) || ip4_parse(ip_text, &gone.ip) ||
-		!plan_name_is_valid(name))
-		return false;
-	if (epoch > (unsigned long long)written->wall + TIME_INFINITE)
+	if (!parse_line(line, written, &epoch, &gone, name))
 		return false;
 	if (epoch) {
 		int64_t left = (int64_t)epoch - (int64_t)written->wall;
@@ -289,24 +299,46 @@ static bool read_line(struct lease_table *table, const char *line,
 	return true;
 }
 
+/* The next line that says something, without its end; a longer one than there can be is "". */
+static bool next_line(const char **text, unsigned *number, char line[static LINE_SIZE])
+{
+	while (**text) {
+		size_t len = strcspn(*text, "\n");
+		bool says = len && **text != '#', fits = len < LINE_SIZE;
+
+		memcpy(line, *text, fits ? len : 0);
+		line[fits ? len : 0] = '\0';
+		*text += len + ((*text)[len] == '\n');
+		++*number;
+		if (says)
+			return true;
+	}
+	return false;
+}
+
 unsigned lease_read(struct lease_table *table, const char *text, const struct lease_moment *moment)
 {
 	const struct lease_moment written = read_moment(text, moment);
-	unsigned bad = 0;
+	unsigned bad = 0, number = 0;
+	char line[LINE_SIZE];
 
-	while (*text) {
-		size_t len = strcspn(text, "\n");
-		char line[256];
-
-		if (len && *text != '#') {
-			if (len < sizeof(line)) {
-				memcpy(line, text, len);
-				line[len] = '\0';
-			}
-			if (len >= sizeof(line) || !read_line(table, line, &written, moment))
-				bad++;
-		}
-		text += len + (text[len] == '\n');
-	}
+	while (next_line(&text, &number, line))
+		bad += !read_line(table, line, &written, moment);
 	return bad;
+}
+
+void lease_check(const char *text, const char *file, const struct lease_moment *moment,
+	struct problems *problems)
+{
+	const struct lease_moment written = read_moment(text, moment);
+	char line[LINE_SIZE], name[VM_NAME_MAX + 1];
+	unsigned long long epoch;
+	unsigned number = 0;
+	struct vm vm;
+
+	while (next_line(&text, &number, line)) {
+		if (!parse_line(line, &written, &epoch, &vm, name))
+			problem_add(problems, file, number,
+				"no lease; expected EPOCH MAC IP NAME *, as dnsmasq writes it");
+	}
 }

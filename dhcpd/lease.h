@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "common/plan.h"
+#include "common/problem.h"
 
 #define LEASE_FOREVER UINT64_MAX
 
@@ -84,5 +85,8 @@ void lease_snapshot_done(struct lease_snapshot *snapshot);
  * lines were not understood (they are passed over).
  */
 unsigned lease_read(struct lease_table *table, const char *text, const struct lease_moment *moment);
+/* Only says which these are. */
+void lease_check(const char *text, const char *file, const struct lease_moment *moment,
+	struct problems *problems);
 
 #endif

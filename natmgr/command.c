@@ -266,7 +266,7 @@ static void answered(void *ctx, const struct mac *mac)
 		return;
 	}
 	order->address = choose(commands, order->vm, 0);
-	if (order->address)
+	if (order->address || !order->chosen)
 		ask_or_submit(order);
 	else
 		refuse_full(order);
@@ -365,7 +365,7 @@ static void command_bind(void *ctx, struct control_request *request, unsigned ar
 	memcpy(order->vm, vm, sizeof(vm));
 	order->chosen = argc < 2;
 	order->address = order->chosen ? choose(commands, vm, 0) : address;
-	if (order->address)
+	if (order->address || !order->chosen)
 		ask_or_submit(order);
 	else
 		refuse_full(order);

@@ -142,6 +142,16 @@ conf daemon.log "$LOG"
 conf daemon.log-level debug
 
 # ---- what can be wrong
+conf_write
+chmod 644 "$CONF"
+cp "$EIPD" "$T/eipd"
+nobody=(hv setpriv --reuid=65534 --regid=65534 --clear-groups "$T/eipd")
+run "${nobody[@]}" -c "$CONF"
+is "not started as root: it does not start" "$status" 1
+like "not started as root: it says so, and no more" "$said" "^$CONF:[0-9]+: [^"$'\n'"]*start it as root[^"$'\n'"]*\$"
+run "${nobody[@]}" -t -c "$CONF"
+is "not started as root: -t says just that" "$said" "$("${nobody[@]}" -c "$CONF" 2>&1)"
+
 run hv timeout 20 "$EIPD" -c "$T/nowhere.conf"
 is "a missing configuration file exits 1" "$status" 1
 like "and is named" "$said" "^$T/nowhere.conf:[0-9]+: "

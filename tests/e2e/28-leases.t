@@ -63,6 +63,8 @@ ends=$(($(date +%s) + 600))
 # damaged SENTENCE [LINES]: it starts whatever is in the lease file; LINES good ones count
 damaged() {
 	: >"$LOG"
+	conf_write
+	like "$1: eipd -t names the line" "$(eipd -t 2>&1)" "^$STATE/leases:[0-9]+: "
 	check "$1: it starts" daemon_start
 	like "$1: the log says so" "$(<"$LOG")" "$STATE/leases"
 	check "$1: what was there is kept" test -s "$STATE/leases.damaged"

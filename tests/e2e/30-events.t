@@ -151,6 +151,28 @@ like "DNSMASQ_SUPPLIED_HOSTNAME is printable" "$name" '^[[:print:]]+$'
 is "nor do they make a variable of their own" "$(count '^DNSMASQ_EVIL' "$T/env.add.vm-001")" 0
 daemon_end TERM
 
+# ---- a guest that takes and gives back its lease as fast as it can
+rm -rf "$STATE" "$T/calls" "$LEASES"
+conf dhcp.callback
+daemon_up
+# cycles N: so many leases, each given back
+cycles() {
+	vm vm-001 "$PYTHON" -c '
+import sys
+sys.path.insert(0, sys.argv[1])
+from guest import Guest
+guest = Guest("eth0", sys.argv[2], "192.168.6.22", "ff:ff:ff:ff:ff:ff")
+print(all(guest.lease() and not guest.release() for _ in range(int(sys.argv[3]))))' \
+		"$HERE" "$MAC1" "$1"
+}
+is "a lease is taken and given back 40 times" "$(cycles 40)" True
+check "the operation log has each of it" wait_for 3 logged 80
+is "a lease is taken and given back 200 times more" "$(cycles 200)" True
+is "of a VM the operation log has at most 100 lines a minute" \
+	"$(ctl status >/dev/null && wc -l <"$LEASES")" 100
+daemon_end TERM
+conf dhcp.callback "$T/callback"
+
 # ---- a lease that runs out
 rm -rf "$STATE" "$T/calls"
 plan "$MAC1,vm-001,$IP1,6s" "$MAC2,vm-002,$IP2"

@@ -200,6 +200,7 @@ rules_before=$(nat_rules) addresses_before=$(outer_addresses | sed 's/valid_lft.
 refused "bind: an address outside the pool" 1 '20\.251\.48\.7' ip bind vm-002 20.251.48.7
 refused "bind: an address of another machine, which is named" 1 "$EIP1.*vm-001" ip bind vm-002 "$EIP1"
 refused "bind: a machine that is not in the plan" 1 'vm-999' ip bind vm-999 "$EIP2"
+refused "bind: no address at all" 1 '0\.0\.0\.0 is not in the pool' ip bind vm-001 0.0.0.0
 refused "bind: what is no address" '1|2' 'banana' ip bind vm-001 banana
 refused "unbind: an address outside the pool" 1 '20\.251\.48\.7' ip unbind 20.251.48.7
 refused "move: to a machine that is not in the plan" 1 'vm-999' ip move "$EIP1" vm-999

@@ -39,6 +39,7 @@ keys() {
 
 # ---- for people
 shows "status" "$(daemon_pid)" br0 eth0 'iptables' '12' "$PLAN" -- status
+shows "status: reasons for which nothing was dropped are left out" "dropped +nothing" -- status
 shows "vm list" "vm-001 .*" "$MAC1" "$IP1" "$EIP1" vm-002 "$IP2" -- vm list
 check "vm list has a line of headings and one for each machine" \
 	test "$(ctl vm list | wc -l)" = 3
