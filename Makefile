@@ -110,7 +110,8 @@ STATIC_CFLAGS  ?= -Os -fPIE -fstack-protector-strong -fstack-clash-protection \
 	-fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections
 STATIC_LDFLAGS ?= -static-pie -s -Wl,-z,relro,-z,now,-z,noexecstack,--gc-sections,--fatal-warnings
 STATIC_OBJECTS := $(patsubst %.c,$(STATIC)/obj/%.o,eipd.c eipctl.c common/multicall.c $(SOURCES))
-STATIC_LIBS    := -lpcap -lip4tc -lnl-3 -ljansson -liniparser
+STATIC_LIBS    := -lpcap -lip4tc -lnl-3 -ljansson -liniparser $(if $(SECCOMP),-lseccomp)
+LIBRARIES      := $(STATIC)/libraries$(if $(SECCOMP),-seccomp)
 # its start files and archive; musl-gcc itself does not know how to link what is static and can be
 # loaded anywhere
 MUSL            = /usr/lib/$(patsubst %-gnu,%-musl,$(shell $(STATIC_CC) -dumpmachine))
@@ -125,14 +126,15 @@ $(STATIC)/eipd: $(STATIC_OBJECTS)
 	$(Q)ln -sf eipd $(STATIC)/eipctl
 
 $(STATIC)/obj/eipd.o $(STATIC)/obj/eipctl.o: RENAME = -Dmain=$(*F)_main -include common/multicall.h
-$(STATIC)/obj/%.o: %.c $(STATIC)/libraries
+$(STATIC)/obj/%.o: %.c $(LIBRARIES)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(STATIC_CC) -isystem $(STATIC)/include $(CPPFLAGS) -std=c11 $(WARNINGS) \
 		-MMD -MP $(STATIC_CFLAGS) $(RENAME) -c -o $@ $<
 
 # the Makefile has the flags, which all of it must be built with to be the same everywhere
-$(STATIC)/libraries: scripts/static-libraries Makefile
-	$(Q)CC="$(STATIC_CC)" CFLAGS="$(STATIC_CFLAGS)" scripts/static-libraries $(STATIC) $(O)/downloads
+$(LIBRARIES): scripts/static-libraries Makefile
+	$(Q)CC="$(STATIC_CC)" CFLAGS="$(STATIC_CFLAGS)" SECCOMP="$(SECCOMP)" \
+		scripts/static-libraries $(STATIC) $(O)/downloads
 	@touch $@
 
 # reproducible: the same sources give the same bytes

@@ -25,12 +25,16 @@ struct rule {
 	unsigned arg;
 	uint64_t mask, value;
 };
-#define IF(name, arg, mask, value)               \
-	{                                        \
-		SCMP_SYS(name), arg, mask, value \
+/* by its whole name, as musl's headers make macros of some of the others */
+#define IF(name, arg, mask, value)             \
+	{                                      \
+		__SNR_##name, arg, mask, value \
 	}
 #define IF_IS(name, arg, value) IF(name, arg, UINT32_MAX, value)
-#define CALL(name)              IF(name, 0, 0, 0)
+#define CALL(name)                    \
+	{                             \
+		__SNR_##name, 0, 0, 0 \
+	}
 
 /*
  * What this daemon does from the end of its start to its own. One that a libc makes on another

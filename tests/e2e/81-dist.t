@@ -98,6 +98,7 @@ for file in /usr/sbin/eipd /usr/sbin/eipctl /usr/sbin/eipd-uninstall /usr/sbin/e
 	/usr/share/eipd/lease-callback /usr/share/eipd/load-modules; do
 	check "$file is a program" box test -x "$file"
 done
+check "the licences of the libraries come with it" cmp "$BOX/usr/share/eipd/LICENSES" "$ROOT/build/static/LICENSES"
 for file in eipd.conf network.conf; do
 	check "the sample $file is the first configuration" \
 		cmp "$BOX/etc/eipd/$file" "$ROOT/conf/$file"
