@@ -169,6 +169,16 @@ static struct nl_msg *new_message(uint16_t type, int flags, const void *payload,
 
 /* --- links -------------------------------------------------------------------------------- */
 
+static void read_vlan(struct netlink_link *link, struct nlattr *data)
+{
+	struct nlattr *bridge[IFLA_BR_MAX + 1];
+
+	if (!nla_parse_nested(bridge, IFLA_BR_MAX, data, NULL) && bridge[IFLA_BR_VLAN_FILTERING] &&
+		nla_get_u8(bridge[IFLA_BR_VLAN_FILTERING]) && bridge[IFLA_BR_VLAN_DEFAULT_PVID] &&
+		nla_len(bridge[IFLA_BR_VLAN_DEFAULT_PVID]) >= 2)
+		link->vlan = nla_get_u16(bridge[IFLA_BR_VLAN_DEFAULT_PVID]);
+}
+
 static void read_link(void *ctx, const struct nlmsghdr *header)
 {
 	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1] = { NULL };
@@ -193,6 +203,8 @@ static void read_link(void *ctx, const struct nlmsghdr *header)
 		!nla_parse_nested(info, IFLA_INFO_MAX, attrs[IFLA_LINKINFO], NULL) &&
 		info[IFLA_INFO_KIND])
 		nla_strlcpy(link->kind, info[IFLA_INFO_KIND], sizeof(link->kind));
+	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_DATA] && !strcmp(link->kind, "bridge"))
+		read_vlan(link, info[IFLA_INFO_DATA]);
 	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
 		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
 		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL)) {
@@ -337,6 +349,52 @@ int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
 		return -ENOMEM;
 	nla_put_u32(msg, IFLA_MASTER, bridge_index);
 	return netlink_request(sock, msg, read_fdb, &walk);
+}
+
+struct fdb_search {
+	struct fdb_walk walk;
+	struct mac mac;
+	unsigned port; /* 0: nowhere */
+};
+
+static void take_found(void *ctx, const struct mac *mac, unsigned port)
+{
+	struct fdb_search *search = ctx;
+
+	if (mac_equal(mac, &search->mac))
+		search->port = port;
+}
+
+static void read_found(void *ctx, const struct nlmsghdr *header)
+{
+	struct fdb_search *search = ctx;
+
+	read_fdb(&search->walk, header);
+}
+
+int netlink_fdb_find(struct nl_sock *sock, const struct netlink_link *bridge, const struct mac *mac,
+	unsigned *ret_port)
+{
+	const struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
+	struct fdb_search search = { .mac = *mac };
+	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_ACK, &neighbour,
+		sizeof(neighbour));
+	int err;
+
+	if (!msg)
+		return -ENOMEM;
+	search.walk = (struct fdb_walk){ bridge->index, take_found, &search };
+	nla_put(msg, NDA_LLADDR, MAC_LEN, mac->byte);
+	nla_put_u32(msg, NDA_MASTER, bridge->index);
+	if (bridge->vlan)
+		nla_put_u16(msg, NDA_VLAN, bridge->vlan);
+	err = netlink_request(sock, msg, read_found, &search);
+	if (err)
+		return err;
+	if (!search.port)
+		return -ENOENT;
+	*ret_port = search.port;
+	return 0;
 }
 
 /* --- addresses ---------------------------------------------------------------------------- */
