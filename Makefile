@@ -238,4 +238,4 @@ clean:
 # kept, so that many can be built at once
 .SECONDARY: $(FUZZ:%=$(O)/tests/fuzz/fuzz_%.o)
 
--include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(BENCH:=.d) $(STATIC_OBJECTS:.o=.d)
+-include $(CORE:.o=.d) $(O)/eipd.d $(O)/eipctl.d $(TESTS:=.d) $(FUZZ:%=$(O)/tests/fuzz/fuzz_%.d) $(BENCH:=.d) $(STATIC_OBJECTS:.o=.d)

@@ -55,7 +55,6 @@ struct answer {
 	uint32_t sequence; /* of the request */
 	void (*each)(void *ctx, const struct nlmsghdr *header);
 	void *ctx;
-	size_t most, count; /* of messages; 0: as many as there are */
 	bool done;
 	int err;
 };
@@ -72,11 +71,6 @@ static int take_message(struct nl_msg *msg, void *arg)
 {
 	struct answer *answer = arg;
 
-	if (answer->most && answer->count++ == answer->most) {
-		answer->err = -E2BIG;
-		answer->done = true;
-		return NL_STOP;
-	}
 	if (answer->each)
 		answer->each(answer->ctx, nlmsg_hdr(msg));
 	return NL_OK;
@@ -181,6 +175,16 @@ static struct nl_msg *new_message(uint16_t type, int flags, const void *payload,
 
 /* --- links -------------------------------------------------------------------------------- */
 
+static void read_vlan(struct netlink_link *link, struct nlattr *data)
+{
+	struct nlattr *bridge[IFLA_BR_MAX + 1];
+
+	if (!nla_parse_nested(bridge, IFLA_BR_MAX, data, NULL) && bridge[IFLA_BR_VLAN_FILTERING] &&
+		nla_get_u8(bridge[IFLA_BR_VLAN_FILTERING]) && bridge[IFLA_BR_VLAN_DEFAULT_PVID] &&
+		nla_len(bridge[IFLA_BR_VLAN_DEFAULT_PVID]) >= 2)
+		link->vlan = nla_get_u16(bridge[IFLA_BR_VLAN_DEFAULT_PVID]);
+}
+
 void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link)
 {
 	struct nlattr *attrs[IFLA_MAX + 1], *info[IFLA_INFO_MAX + 1] = { NULL };
@@ -204,6 +208,8 @@ void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link)
 		!nla_parse_nested(info, IFLA_INFO_MAX, attrs[IFLA_LINKINFO], NULL) &&
 		info[IFLA_INFO_KIND])
 		nla_strlcpy(link->kind, info[IFLA_INFO_KIND], sizeof(link->kind));
+	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_DATA] && !strcmp(link->kind, "bridge"))
+		read_vlan(link, info[IFLA_INFO_DATA]);
 	if (attrs[IFLA_LINKINFO] && info[IFLA_INFO_SLAVE_KIND] && info[IFLA_INFO_SLAVE_DATA] &&
 		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
 		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL)) {
@@ -341,47 +347,63 @@ static void read_fdb(void *ctx, const struct nlmsghdr *header)
 	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
 }
 
-int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index, size_t most,
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx)
 {
 	struct ifinfomsg ifinfo = { .ifi_family = AF_BRIDGE };
 	struct fdb_walk walk = { bridge_index, each, ctx };
-	struct answer answer = { .each = read_fdb, .ctx = &walk, .most = most };
 	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, &ifinfo,
 		sizeof(ifinfo));
 
 	if (!msg)
 		return -ENOMEM;
 	nla_put_u32(msg, IFLA_MASTER, bridge_index);
-	return request(sock, msg, &answer);
+	return netlink_request(sock, msg, read_fdb, &walk);
 }
 
-static void take_port_of(void *ctx, const struct mac *mac, unsigned port)
+struct fdb_search {
+	struct fdb_walk walk;
+	struct mac mac;
+	unsigned port; /* 0: nowhere */
+};
+
+static void take_found(void *ctx, const struct mac *mac, unsigned port)
 {
-	(void)mac;
-	*(unsigned *)ctx = port;
+	struct fdb_search *search = ctx;
+
+	if (mac_equal(mac, &search->mac))
+		search->port = port;
 }
 
-int netlink_fdb_find(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+static void read_found(void *ctx, const struct nlmsghdr *header)
+{
+	struct fdb_search *search = ctx;
+
+	read_fdb(&search->walk, header);
+}
+
+int netlink_fdb_find(struct nl_sock *sock, const struct netlink_link *bridge, const struct mac *mac,
 	unsigned *ret_port)
 {
-	struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
-	unsigned port = 0;
-	struct fdb_walk walk = { bridge_index, take_port_of, &port };
+	const struct ndmsg neighbour = { .ndm_family = AF_BRIDGE };
+	struct fdb_search search = { .mac = *mac };
 	struct nl_msg *msg = new_message(RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_ACK, &neighbour,
 		sizeof(neighbour));
 	int err;
 
 	if (!msg)
 		return -ENOMEM;
+	search.walk = (struct fdb_walk){ bridge->index, take_found, &search };
 	nla_put(msg, NDA_LLADDR, MAC_LEN, mac->byte);
-	nla_put_u32(msg, NDA_MASTER, bridge_index);
-	err = netlink_request(sock, msg, read_fdb, &walk);
+	nla_put_u32(msg, NDA_MASTER, bridge->index);
+	if (bridge->vlan)
+		nla_put_u16(msg, NDA_VLAN, bridge->vlan);
+	err = netlink_request(sock, msg, read_found, &search);
 	if (err)
 		return err;
-	if (!port)
+	if (!search.port)
 		return -ENOENT;
-	*ret_port = port;
+	*ret_port = search.port;
 	return 0;
 }
 

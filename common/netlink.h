@@ -30,6 +30,7 @@ struct netlink_link {
 	bool hairpin;            /* sends frames out where they came in */
 	uint16_t group_fwd_mask; /* which of 01:80:c2:00:00:0X it treats like any other */
 	struct mac mac;
+	uint16_t vlan; /* of a bridge that knows VLANs: of frames without a tag; 0: it does not */
 };
 
 struct netlink_addr {
@@ -76,14 +77,15 @@ int netlink_port_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct netlink_link *port), void *ctx);
 int netlink_port_set_hairpin(struct nl_sock *sock, unsigned index);
 int netlink_port_set_group_fwd_mask(struct nl_sock *sock, unsigned index, uint16_t mask);
-/*
- * Calls `each` for every MAC that a bridge has learned, with the index of its port. -E2BIG: there are
- * more than `most` (0: there may be any number), and the socket is of no use any more.
- */
-int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index, size_t most,
+/* Calls `each` for every MAC that a bridge has learned, with the index of its port. */
+int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
 	void (*each)(void *ctx, const struct mac *mac, unsigned port), void *ctx);
-/* Where a bridge has learned one MAC. -ENOENT: nowhere. Linux 5.0 can tell. */
-int netlink_fdb_find(struct nl_sock *sock, unsigned bridge_index, const struct mac *mac,
+
+/*
+ * On which port a bridge has seen a MAC, whatever else it has learned; -ENOENT: on none.
+ * -EOPNOTSUPP: this kernel can only list all (before 5.0).
+ */
+int netlink_fdb_find(struct nl_sock *sock, const struct netlink_link *bridge, const struct mac *mac,
 	unsigned *ret_port);
 
 /* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */

@@ -135,8 +135,7 @@ static void add_test(struct nft_chain *chain, struct nft_rule rule, enum nft_fie
 
 static void add_drop(struct nft_table *table, struct nft_chain *chain, const char *counter)
 {
-	if (!nft_find_counter(table, counter))
-		nft_add_counter(table, counter);
+	nft_add_counter(table, counter);
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_COUNT, counter);
 	add(chain, (struct nft_rule){ 0 }, NFT_ACTION_DROP, NULL);
 }
@@ -459,8 +458,7 @@ static void add_seats(struct nft_table *table, const struct guard_settings *sett
 		const struct seat *seat = &settings->seats[i];
 
 		guard_counter_name(seat->vm->name, true, counter);
-		if (!nft_find_counter(table, counter))
-			nft_add_counter(table, counter);
+		nft_add_counter(table, counter);
 		nft_add_element(table, find_set(table, "seats"), &seat->port, seat->vm->mac.byte,
 			NULL);
 		nft_add_element(table, find_set(table, "seat-ports"), &seat->port, NULL, NULL);
@@ -587,16 +585,10 @@ static void keep_honest(struct nft_chain *prerouting, struct nft_chain *input,
 	}
 }
 
-static void except_ports(struct nft_chain *chain)
-{
-	struct nft_rule rule = { .key = { NFT_FIELD_PORT_IN }, .set = "ports" };
-
-	add(chain, rule, NFT_ACTION_ACCEPT, NULL);
-}
-
 /*
  * A port that nobody has told us of may be any bridge's. It is ours if it reaches our ports or our
- * host: then the frame must be honest.
+ * host: then the frame must be honest. So must those of known ports, once more: a port may become
+ * known between the one hook and the other.
  */
 static void keep_newcomers_honest(struct nft_chain *forward, struct nft_chain *input,
 	const struct guard_settings *settings)
@@ -604,14 +596,12 @@ static void keep_newcomers_honest(struct nft_chain *forward, struct nft_chain *i
 	struct nft_rule to_uplink = { 0 }, to_host = { 0 }, arp = { 0 }, ip = { 0 };
 	const struct ip4_prefix *inner = &settings->inner;
 
-	except_ports(forward);
 	except_uplink(forward, settings);
 	add_test(forward, (struct nft_rule){ 0 }, NFT_FIELD_PORT_OUT, NFT_FIELD_NONE, "ports", true,
 		"honest");
 	match_name(&to_uplink, NFT_FIELD_PORT_OUT_NAME, settings->uplink);
 	add(forward, to_uplink, NFT_ACTION_GOTO, "honest");
 
-	except_ports(input);
 	match_octets(&to_host, NFT_FIELD_ETHER_DESTINATION, settings->bridge_mac.byte);
 	add(input, to_host, NFT_ACTION_GOTO, "honest");
 	/* what goes to all: whoever has an address of our network is one of ours */

@@ -9,16 +9,8 @@
 #include "common/memory.h"
 #include "common/netlink.h"
 #include "natmgr/desired.h"
-#include "natmgr/learned.h"
 
 #define CALL_IPTABLES "/proc/sys/net/bridge/bridge-nf-call-iptables"
-
-struct search {
-	const struct plan *plan;
-	const bool *wanted; /* by the plan's index */
-	unsigned *ports;
-	size_t count;
-};
 
 /* The key is there only where br_netfilter is. */
 static bool bridged_frames_pass(void)
@@ -32,17 +24,6 @@ static bool bridged_frames_pass(void)
 		value = '0';
 	close(fd);
 	return value != '0';
-}
-
-static void take_entry(void *ctx, const struct mac *mac, unsigned port)
-{
-	struct search *search = ctx;
-	const struct vm *vm = plan_by_mac(search->plan, mac);
-
-	if (!vm || !search->wanted[plan_index(search->plan, vm)])
-		return;
-	search->ports = xrealloc(search->ports, search->count + 1, sizeof(*search->ports));
-	search->ports[search->count++] = port;
 }
 
 /* By the plan's index: VMs that something of a public address goes to. */
@@ -64,33 +45,36 @@ static bool *served_vms(const struct plan *plan, const struct desired *desired)
 	return served;
 }
 
+/* True: it was not set, and is now. */
+static bool ensure_one(struct nl_sock *route, const struct netlink_link *bridge,
+	const struct mac *mac)
+{
+	struct netlink_link port;
+	unsigned index;
+
+	/* a guest's own MAC cannot be on the bridge device itself or elsewhere */
+	return !netlink_fdb_find(route, bridge, mac, &index) &&
+		!netlink_link_get_index(route, index, &port) && port.master == bridge->index &&
+		!port.hairpin && !netlink_port_set_hairpin(route, index);
+}
+
 size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct plan *plan,
 	const struct binding_table *table)
 {
-	struct search search = { .plan = plan };
 	struct desired desired;
 	struct netlink_link link;
 	size_t changed = 0;
-	bool *wanted;
+	bool *served;
 
 	if (!table->count && !table->forward_count)
 		return 0;
 	if (!bridged_frames_pass() || netlink_link_get(route, bridge, &link))
 		return 0;
 	desired_make(table, plan, NULL, &desired);
-	search.wanted = wanted = served_vms(plan, &desired);
-	(void)learned_tell(route, link.index, plan, NULL, 0, take_entry, &search);
-	for (size_t i = 0; i < search.count; i++) {
-		struct netlink_link port;
-
-		/* a guest's own MAC cannot be on the bridge device itself or elsewhere */
-		if (!netlink_link_get_index(route, search.ports[i], &port) &&
-			port.master == link.index && !port.hairpin &&
-			!netlink_port_set_hairpin(route, search.ports[i]))
-			changed++;
-	}
-	free(search.ports);
-	free(wanted);
+	served = served_vms(plan, &desired);
+	for (size_t i = 0; i < plan_count(plan); i++)
+		changed += served[i] && ensure_one(route, &link, &plan_vm(plan, i)->mac);
+	free(served);
 	desired_done(&desired);
 	return changed;
 }

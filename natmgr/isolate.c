@@ -15,7 +15,6 @@
 #include "natmgr/drop_count.h"
 #include "natmgr/isolate_command.h"
 #include "natmgr/isolation_store.h"
-#include "natmgr/learned.h"
 #include "natmgr/nft.h"
 #include "natmgr/seating.h"
 
@@ -23,7 +22,8 @@
 #define SETTLE_MS 5
 /* What the kernel could not tell is asked again after this. */
 #define LOOK_AGAIN_MS 100
-/* And after so many times what the last look took. */
+/* So many VMs of the plan are looked for at once; then there is a pause of so many times that. */
+#define LOOK_PART  256
 #define LOOK_PAUSE 10
 
 struct isolate {
@@ -36,13 +36,16 @@ struct isolate {
 	char *state_path;
 	struct nl_sock *route;
 	struct netlink_fdb_monitor fdb;
+	struct netlink_link bridge;
 	unsigned uplink;    /* index of the link; 0: it is not there */
 	bool knows_bridges; /* as struct guard_settings; else: */
 	unsigned *others;   /* indexes of ports of other bridges */
 	size_t other_count;
-	struct mac bridge_mac;
 	struct nft *nft; /* NULL: this kernel has no nfnetlink */
-	struct loop_timer resync, settle, look_again;
+	struct loop_timer resync, settle, look_again, look_on;
+	size_t cursor;   /* of the plan: from there on look_on looks */
+	bool has_missed; /* what the bridge learned since that began */
+	bool must_list;  /* this kernel cannot be asked for one MAC */
 	struct isolate_commands *commands;
 	struct drop_count drops;
 	uint64_t look_cost; /* in milliseconds */
@@ -91,37 +94,50 @@ static bool is_guarded(const struct isolate *isolate, const struct port *port)
 	return isolate->anti_spoof;
 }
 
-/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
-static void guard_ports(struct isolate *isolate)
+static bool lacks_mask(const struct isolate *isolate, const struct port *port)
+{
+	return (~port->group_fwd_mask & GUARD_FWD_MASK) && is_guarded(isolate, port);
+}
+
+/* First: only the file knows what the ports had. True: it is to be written. */
+static bool note_masks(struct isolate *isolate)
 {
 	bool is_new = false;
 
 	for (size_t i = 0; i < isolate->seating.port_count; i++) {
 		const struct port *port = &isolate->seating.ports[i];
 
-		if ((~port->group_fwd_mask & GUARD_FWD_MASK) && is_guarded(isolate, port))
+		if (lacks_mask(isolate, port))
 			is_new = isolation_note_mask(&isolate->isolation, port) || is_new;
 	}
-	/* first: only the file knows what the ports had */
-	if (is_new)
+	return is_new;
+}
+
+/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
+static void guard_ports(struct isolate *isolate)
+{
+	if (note_masks(isolate))
 		save_or_warn(isolate);
 	for (size_t i = 0; i < isolate->seating.port_count; i++) {
 		struct port *port = &isolate->seating.ports[i];
 
-		if (!(~port->group_fwd_mask & GUARD_FWD_MASK) || !is_guarded(isolate, port))
+		if (!lacks_mask(isolate, port))
 			continue;
 		port->group_fwd_mask |= GUARD_FWD_MASK;
 		set_mask(isolate, port, port->group_fwd_mask);
 	}
 }
 
-/* What ports had that are not guarded any more, they have again; before the rules go. */
-static void release_ports(struct isolate *isolate)
+/*
+ * What ports had that are not guarded any more, they have again; before the rules go. True: the file
+ * is to be written.
+ */
+static bool release_ports(struct isolate *isolate)
 {
 	struct isolation *isolation = &isolate->isolation;
-	size_t kept = 0;
+	size_t before = isolation->mask_count, kept = 0;
 
-	for (size_t i = 0; i < isolation->mask_count; i++) {
+	for (size_t i = 0; i < before; i++) {
 		const struct port had = isolation->masks[i];
 		struct port *port = seating_port(&isolate->seating, had.index);
 
@@ -132,10 +148,8 @@ static void release_ports(struct isolate *isolate)
 			set_mask(isolate, port, port->group_fwd_mask);
 		}
 	}
-	if (kept == isolation->mask_count)
-		return;
 	isolation->mask_count = kept;
-	save_or_warn(isolate);
+	return kept != before;
 }
 
 /* --- the kernel --------------------------------------------------------------------------- */
@@ -152,7 +166,7 @@ static int sync_kernel(struct isolate *isolate)
 		.port_count = isolate->seating.port_count,
 		.others = isolate->others,
 		.other_count = isolate->other_count,
-		.bridge_mac = isolate->bridge_mac };
+		.bridge_mac = isolate->bridge.mac };
 	char error[NFT_ERROR_SIZE] = "this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)";
 	struct nft_table want;
 	struct seat *seats = NULL;
@@ -162,7 +176,8 @@ static int sync_kernel(struct isolate *isolate)
 	if (isolate->anti_spoof)
 		settings.seat_count = seating_list(&isolate->seating, &seats);
 	settings.seats = seats;
-	release_ports(isolate);
+	if (release_ports(isolate))
+		save_or_warn(isolate);
 	guard_build(&isolate->isolation, &settings, &want);
 	if (isolate->nft)
 		err = nft_sync(isolate->nft, &want, &repaired, error);
@@ -341,7 +356,7 @@ static bool see_known(struct isolate *isolate, struct isolated *isolated)
 
 static void look_due(void *ctx);
 
-/* A guest can have a bridge learn as many MACs as it likes: looking takes a small part of our time. */
+/* A guest can have a bridge learn and forget MACs without end: looking takes a small part of our time. */
 static void look_soon(struct isolate *isolate)
 {
 	if (!isolate->look_again.active)
@@ -430,7 +445,7 @@ static bool look_at_ports(struct isolate *isolate)
 		return false;
 	}
 	isolate->fdb.bridge_index = bridge.index;
-	isolate->bridge_mac = bridge.mac;
+	isolate->bridge = bridge;
 	changed = take_ports(isolate, &list);
 	changed = hear(isolate) || changed;
 	if (changed && (isolate->anti_spoof || isolate->isolation.count))
@@ -468,30 +483,101 @@ static void take_learned(void *ctx, const struct mac *mac, unsigned port)
 	learning->changed = learn(learning->isolate, mac, port) || learning->changed;
 }
 
-/* Where the bridge has seen the VMs: those of the plan, and those that are isolated and in none. */
-static int look_at_macs(struct isolate *isolate, struct learning *learning)
+/* True: an isolated VM has a port more. */
+static bool look_for(struct isolate *isolate, const struct mac *mac)
 {
-	struct mac macs[ISOLATION_MAX];
-	size_t count = 0;
+	unsigned port;
+	int err = netlink_fdb_find(isolate->route, &isolate->bridge, mac, &port);
 
-	for (size_t i = 0; i < isolate->isolation.count; i++) {
-		if (isolate->isolation.list[i].ip)
-			macs[count++] = isolate->isolation.list[i].mac;
-	}
-	return learned_tell(isolate->route, isolate->fdb.bridge_index, isolate->seating.plan, macs,
-		count, take_learned, learning);
+	if (!err)
+		return learn(isolate, mac, port);
+	if (err != -ENOENT && err != -ENODEV)
+		isolate->must_list = true;
+	return false;
 }
 
-/* Ports, and all that the bridge has learned. True: an isolated VM has another port than before. */
+/*
+ * Where the bridge has seen the MACs of isolated VMs, and of some of the plan: we ask for these, as
+ * it can have learned any number of others. True: an isolated VM has another port than before.
+ */
+static bool look_for_some(struct isolate *isolate, size_t from, size_t to)
+{
+	const struct seating *seating = &isolate->seating;
+	bool changed = false;
+
+	for (size_t i = 0; !from && i < isolate->isolation.count; i++) {
+		const struct isolated *isolated = &isolate->isolation.list[i];
+		const struct mac mac = isolated->mac;
+
+		if (isolated->ip && !plan_by_mac(seating->plan, &mac))
+			changed = look_for(isolate, &mac) || changed;
+	}
+	for (size_t i = from; i < to; i++) {
+		const struct vm *vm = plan_vm(seating->plan, i);
+
+		if (!seating_is_said(seating, vm) &&
+			!(seating->is_sticky && seating_of(seating, vm)))
+			changed = look_for(isolate, &vm->mac) || changed;
+	}
+	return changed;
+}
+
+/* All that the bridge has learned, where it cannot be asked (Linux 5.0 can). */
+static bool look_through(struct isolate *isolate)
+{
+	struct learning learning = { isolate, false };
+
+	if (isolate->bridge.index &&
+		netlink_fdb_list(isolate->route, isolate->bridge.index, take_learned, &learning))
+		look_soon(isolate);
+	return learning.changed;
+}
+
+/* At once, and all of it. True: an isolated VM has another port than before. */
 static bool look(struct isolate *isolate)
 {
-	uint64_t began = loop_now();
-	struct learning learning = { isolate, look_at_ports(isolate) };
+	bool changed = look_at_ports(isolate);
 
-	if (isolate->fdb.bridge_index && look_at_macs(isolate, &learning))
-		look_soon(isolate);
+	changed = look_for_some(isolate, 0, plan_count(isolate->seating.plan)) || changed;
+	/* a MAC may be of a VLAN that we have not asked for */
+	if (isolate->must_list || isolate->bridge.vlan)
+		changed = look_through(isolate) || changed;
+	return changed;
+}
+
+static void look_on(void *ctx);
+
+/* Part by part, with pauses. */
+static void look_begin(struct isolate *isolate)
+{
+	isolate->cursor = 0;
+	loop_timer_set(isolate->loop, &isolate->look_on, 0, look_on, isolate);
+}
+
+static void look_on(void *ctx)
+{
+	struct isolate *isolate = ctx;
+	size_t count = plan_count(isolate->seating.plan), from = isolate->cursor;
+	uint64_t began = loop_now();
+	bool changed;
+
+	if (isolate->must_list) {
+		changed = look_through(isolate);
+		isolate->cursor = count;
+	} else {
+		isolate->cursor = from + LOOK_PART < count ? from + LOOK_PART : count;
+		changed = look_for_some(isolate, from, isolate->cursor);
+	}
 	isolate->look_cost = loop_now() - began;
-	return learning.changed;
+	if (changed) {
+		(void)sync_kernel(isolate);
+		save_or_warn(isolate);
+	}
+	if (isolate->cursor < count)
+		loop_timer_set(isolate->loop, &isolate->look_on,
+			1 + isolate->look_cost * LOOK_PAUSE, look_on, isolate);
+	else if (isolate->has_missed)
+		look_soon(isolate);
 }
 
 static void on_learned(void *ctx, const struct mac *mac, unsigned port)
@@ -511,22 +597,31 @@ static void on_learned(void *ctx, const struct mac *mac, unsigned port)
 
 static void look_and_sync(struct isolate *isolate)
 {
-	bool changed = look(isolate);
+	bool changed = look_at_ports(isolate);
 
 	(void)sync_kernel(isolate);
 	if (changed)
 		save_or_warn(isolate);
+	if (!isolate->look_on.active)
+		look_begin(isolate);
 }
 
 static void look_due(void *ctx)
 {
-	look_and_sync(ctx);
+	struct isolate *isolate = ctx;
+
+	isolate->has_missed = false;
+	look_and_sync(isolate);
 }
 
 /* More was learned at once than we were told. */
 static void on_missed(void *ctx)
 {
-	look_soon(ctx);
+	struct isolate *isolate = ctx;
+
+	isolate->has_missed = true;
+	if (!isolate->look_on.active)
+		look_soon(isolate);
 }
 
 void isolate_links_changed(struct isolate *isolate)
@@ -553,11 +648,12 @@ void isolate_replan(struct isolate *isolate, const struct plan *plan,
 
 	seating_replan(&isolate->seating, plan, change);
 	(void)hear(isolate);
-	changed = look(isolate) || changed;
+	changed = look_at_ports(isolate) || changed;
 	if (changed || isolate->anti_spoof)
 		(void)sync_kernel(isolate);
 	if (changed)
 		save_or_warn(isolate);
+	look_begin(isolate);
 }
 
 /* --- changes ------------------------------------------------------------------------------ */
@@ -574,8 +670,12 @@ static void roll_back(struct isolate *isolate, struct isolation *before)
 
 static int make_true(struct isolate *isolate, struct isolation *before, char **ret_error)
 {
-	int err = isolation_store_save(isolate->state_path, &isolate->isolation);
+	int err;
 
+	/* so that the file is written once */
+	(void)note_masks(isolate);
+	(void)release_ports(isolate);
+	err = isolation_store_save(isolate->state_path, &isolate->isolation);
 	if (err)
 		*ret_error = xasprintf("%s cannot be written: %s; nothing was changed",
 			isolate->state_path, strerror(-err));
@@ -607,8 +707,13 @@ int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix 
 	isolation_copy(&isolate->isolation, &before);
 	changed = isolation_add(&isolate->isolation, vm, allow, allow_count, port);
 	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
-	(void)look(isolate);
+	(void)look_at_ports(isolate);
 	isolated = isolation_find(&isolate->isolation, vm);
+	if (isolated->ip) {
+		const struct mac mac = isolated->mac;
+
+		(void)look_for(isolate, &mac);
+	}
 	(void)see_known(isolate, isolated);
 	err = make_true(isolate, &before, ret_error);
 	return err ? err : changed;
@@ -854,6 +959,7 @@ void isolate_free(struct isolate *isolate)
 	loop_timer_cancel(isolate->loop, &isolate->resync);
 	loop_timer_cancel(isolate->loop, &isolate->settle);
 	loop_timer_cancel(isolate->loop, &isolate->look_again);
+	loop_timer_cancel(isolate->loop, &isolate->look_on);
 	isolate_commands_free(isolate->commands);
 	nft_free(isolate->nft);
 	netlink_fdb_monitor_stop(&isolate->fdb);

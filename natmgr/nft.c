@@ -30,6 +30,13 @@
 #define FINGERPRINT_MAX 4096
 #define TRIES           8
 
+/* Numbers for what is in a table, but not for what its counters have counted. */
+struct prints {
+	uint64_t *rules;    /* of each chain */
+	uint64_t *elements; /* of each set */
+	uint64_t rest;      /* the table, its chains, and rules of chains that are not ours */
+};
+
 struct nft {
 	struct nl_sock *sock, *monitor;
 	struct loop *loop;
@@ -40,7 +47,7 @@ struct nft {
 	struct nft_table have; /* what we wrote last */
 	bool known;            /* the kernel's table is that, as of this transaction: */
 	uint32_t generation;
-	uint64_t fingerprint; /* of what the kernel showed then */
+	struct prints prints; /* of what the kernel showed then */
 };
 
 /* --- asking ------------------------------------------------------------------------------- */
@@ -102,12 +109,20 @@ static uint64_t hash(const void *data, size_t len)
 
 struct look {
 	const struct nft *nft;
-	uint64_t sum; /* whatever order things come in */
+	const struct nft_table *table;
+	struct prints *prints;
+	uint64_t *sum; /* whatever order things come in */
 };
 
 static bool is_ours(const struct nft *nft, struct nlattr *table)
 {
 	return table && !nla_strcmp(table, nft->name);
+}
+
+static uint64_t hash_message(const struct nlmsghdr *header)
+{
+	return hash(nlmsg_data(header) + sizeof(struct nfgenmsg),
+		header->nlmsg_len - NLMSG_HDRLEN - sizeof(struct nfgenmsg));
 }
 
 /* Switched off is as good as gone. */
@@ -117,37 +132,49 @@ static void take_table(void *ctx, const struct nlmsghdr *header)
 	struct look *look = ctx;
 
 	if (parse(header, NFT_MSG_NEWTABLE, attrs, NFTA_TABLE_MAX) && attrs[NFTA_TABLE_FLAGS])
-		look->sum += hash(nla_data(attrs[NFTA_TABLE_FLAGS]),
+		look->prints->rest += hash(nla_data(attrs[NFTA_TABLE_FLAGS]),
 			(size_t)nla_len(attrs[NFTA_TABLE_FLAGS]));
 }
 
-static void take_chain_or_rule(void *ctx, const struct nlmsghdr *header)
+static void take_chain(void *ctx, const struct nlmsghdr *header)
 {
 	struct nlattr *attrs[NFTA_CHAIN_MAX + 1];
 	struct look *look = ctx;
 
-	/* the name of the table comes first in both */
-	if ((parse(header, NFT_MSG_NEWCHAIN, attrs, NFTA_CHAIN_MAX) ||
-		    parse(header, NFT_MSG_NEWRULE, attrs, NFTA_CHAIN_MAX)) &&
-		is_ours(look->nft, attrs[1]))
-		look->sum += hash(nlmsg_data(header) + sizeof(struct nfgenmsg),
-			header->nlmsg_len - NLMSG_HDRLEN - sizeof(struct nfgenmsg));
+	if (parse(header, NFT_MSG_NEWCHAIN, attrs, NFTA_CHAIN_MAX) &&
+		is_ours(look->nft, attrs[NFTA_CHAIN_TABLE]))
+		look->prints->rest += hash_message(header);
+}
+
+static void take_rule(void *ctx, const struct nlmsghdr *header)
+{
+	struct nlattr *attrs[NFTA_RULE_MAX + 1];
+	const struct nft_chain *chain;
+	struct look *look = ctx;
+	char name[NFT_NAME_SIZE];
+
+	if (!parse(header, NFT_MSG_NEWRULE, attrs, NFTA_RULE_MAX) ||
+		!is_ours(look->nft, attrs[NFTA_RULE_TABLE]) || !attrs[NFTA_RULE_CHAIN])
+		return;
+	nla_strlcpy(name, attrs[NFTA_RULE_CHAIN], sizeof(name));
+	chain = nft_find_chain(look->table, name);
+	if (chain)
+		look->prints->rules[chain - look->table->chains] += hash_message(header);
+	else
+		look->prints->rest += hash_message(header);
 }
 
 static void take_elements(void *ctx, const struct nlmsghdr *header)
 {
 	struct nlattr *attrs[NFTA_SET_ELEM_LIST_MAX + 1], *element;
 	struct look *look = ctx;
-	uint64_t set;
 	int left;
 
 	if (!parse(header, NFT_MSG_NEWSETELEM, attrs, NFTA_SET_ELEM_LIST_MAX) ||
 		!attrs[NFTA_SET_ELEM_LIST_SET] || !attrs[NFTA_SET_ELEM_LIST_ELEMENTS])
 		return;
-	set = hash(nla_data(attrs[NFTA_SET_ELEM_LIST_SET]),
-		(size_t)nla_len(attrs[NFTA_SET_ELEM_LIST_SET]));
-	nla_for_each_nested(element, attrs[NFTA_SET_ELEM_LIST_ELEMENTS], left)
-		look->sum += set ^ hash(nla_data(element), (size_t)nla_len(element));
+	nla_for_each_nested(element, attrs[NFTA_SET_ELEM_LIST_ELEMENTS],
+		left) *look->sum += hash(nla_data(element), (size_t)nla_len(element));
 }
 
 static int dump(struct nft *nft, struct nl_msg *msg,
@@ -156,29 +183,122 @@ static int dump(struct nft *nft, struct nl_msg *msg,
 	return netlink_request(nft->sock, msg, take, look);
 }
 
-/* One number for all that is in the table: chains, rules, elements; counters may count. */
-static int read_fingerprint(struct nft *nft, uint64_t *ret_fingerprint)
+static struct prints new_prints(const struct nft_table *table)
 {
-	struct look look = { .nft = nft };
+	return (struct prints){ .rules = xcalloc(table->chain_count, sizeof(uint64_t)),
+		.elements = xcalloc(table->set_count, sizeof(uint64_t)) };
+}
+
+static void prints_done(struct prints *prints)
+{
+	free(prints->rules);
+	free(prints->elements);
+	*prints = (struct prints){ 0 };
+}
+
+static bool is_same(const struct nft_table *table, const struct prints *a, const struct prints *b)
+{
+	return a->rest == b->rest &&
+		!memcmp(a->rules, b->rules, table->chain_count * sizeof(*a->rules)) &&
+		!memcmp(a->elements, b->elements, table->set_count * sizeof(*a->elements));
+}
+
+/* What of a table is to be read; NULL: all. */
+struct stale {
+	bool *chains, *sets;
+};
+
+/* One by one a chain costs a system call, together each costs those that stand before it. */
+#define CHAINS_ONE_BY_ONE 64
+
+static int read_rules(struct look *look, struct nft *nft, const bool *is_stale)
+{
+	size_t count = 0;
+	int err = 0;
+
+	for (size_t i = 0; is_stale && i < look->table->chain_count; i++)
+		count += is_stale[i];
+	if (!is_stale || count > CHAINS_ONE_BY_ONE) {
+		memset(look->prints->rules, 0,
+			look->table->chain_count * sizeof(*look->prints->rules));
+		return dump(nft, new_request(nft, NFT_MSG_GETRULE, NLM_F_DUMP, true), take_rule,
+			look);
+	}
+	for (size_t i = 0; !err && i < look->table->chain_count; i++) {
+		struct nl_msg *msg;
+
+		if (!is_stale[i])
+			continue;
+		msg = new_request(nft, NFT_MSG_GETRULE, NLM_F_DUMP, true);
+		nla_put_string(msg, NFTA_RULE_CHAIN, look->table->chains[i].name);
+		err = dump(nft, msg, take_rule, look);
+	}
+	return err;
+}
+
+static int read_prints(struct nft *nft, const struct nft_table *table, const struct stale *stale,
+	struct prints *prints)
+{
+	struct look look = { .nft = nft, .table = table, .prints = prints };
 	int err = dump(nft, new_request(nft, NFT_MSG_GETTABLE, 0, true), take_table, &look);
 
 	if (!err)
-		err = dump(nft, new_request(nft, NFT_MSG_GETCHAIN, NLM_F_DUMP, true),
-			take_chain_or_rule, &look);
+		err = dump(nft, new_request(nft, NFT_MSG_GETCHAIN, NLM_F_DUMP, true), take_chain,
+			&look);
 	if (!err)
-		err = dump(nft, new_request(nft, NFT_MSG_GETRULE, NLM_F_DUMP, true),
-			take_chain_or_rule, &look);
-	for (size_t i = 0; !err && i < nft->have.set_count; i++) {
-		const struct nft_set *set = &nft->have.sets[i];
+		err = read_rules(&look, nft, stale ? stale->chains : NULL);
+	for (size_t i = 0; !err && i < table->set_count; i++) {
+		const struct nft_set *set = &table->sets[i];
 		struct nl_msg *msg;
 
-		if (set->count > FINGERPRINT_MAX)
+		if (set->count > FINGERPRINT_MAX || (stale && !stale->sets[i]))
 			continue;
+		look.sum = &prints->elements[i];
 		msg = new_request(nft, NFT_MSG_GETSETELEM, NLM_F_DUMP, true);
 		nla_put_string(msg, NFTA_SET_ELEM_LIST_SET, set->name);
 		err = dump(nft, msg, take_elements, &look);
 	}
-	*ret_fingerprint = look.sum;
+	return err;
+}
+
+static void mark(const struct stale *stale, const struct nft_table *table,
+	const struct nft_edit *edit)
+{
+	const struct nft_chain *chain = edit->chain ? nft_find_chain(table, edit->chain->name)
+						    : NULL;
+	const struct nft_set *set = edit->set ? nft_find_set(table, edit->set->name) : NULL;
+
+	if (chain)
+		stale->chains[chain - table->chains] = true;
+	if (set)
+		stale->sets[set - table->sets] = true;
+}
+
+/* After edits: what they did not touch is as it was. */
+static int read_edited(struct nft *nft, const struct nft_table *want, const struct nft_edit *edits,
+	size_t count, struct prints *prints)
+{
+	struct stale stale = { xcalloc(want->chain_count, sizeof(bool)),
+		xcalloc(want->set_count, sizeof(bool)) };
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		mark(&stale, want, &edits[i]);
+	for (size_t i = 0; i < want->chain_count; i++) {
+		const struct nft_chain *old = nft_find_chain(&nft->have, want->chains[i].name);
+
+		if (old && !stale.chains[i])
+			prints->rules[i] = nft->prints.rules[old - nft->have.chains];
+	}
+	for (size_t i = 0; i < want->set_count; i++) {
+		const struct nft_set *old = nft_find_set(&nft->have, want->sets[i].name);
+
+		if (old && !stale.sets[i])
+			prints->elements[i] = nft->prints.elements[old - nft->have.sets];
+	}
+	err = read_prints(nft, want, &stale, prints);
+	free(stale.chains);
+	free(stale.sets);
 	return err;
 }
 
@@ -300,27 +420,39 @@ static bool is_empty(const struct nft_table *table)
 /* The kernel's table is not what we wrote. */
 static bool is_changed(struct nft *nft, uint32_t generation)
 {
-	uint64_t fingerprint;
+	struct prints prints;
+	bool changed;
 
 	if (generation == nft->generation)
 		return false;
 	if (is_empty(&nft->have))
 		return table_exists(nft);
-	return read_fingerprint(nft, &fingerprint) || fingerprint != nft->fingerprint;
+	prints = new_prints(&nft->have);
+	changed = read_prints(nft, &nft->have, NULL, &prints) ||
+		!is_same(&nft->have, &prints, &nft->prints);
+	prints_done(&prints);
+	return changed;
 }
 
-static void note_written(struct nft *nft, struct nft_table *want, uint32_t generation)
+/* Anew: all of it was written; else the edits only. */
+static void note_written(struct nft *nft, struct nft_table *want, bool anew,
+	const struct nft_edit *edits, size_t count, uint32_t generation)
 {
+	struct prints prints = new_prints(want);
 	uint32_t now;
+	int err = 0;
 
+	if (!is_empty(want))
+		err = anew ? read_prints(nft, want, NULL, &prints)
+			   : read_edited(nft, want, edits, count, &prints);
+	/* what others wrote in the meantime would pass for ours */
+	nft->known = is_empty(want) || (!err && !read_generation(nft, &now) && now == generation);
+	nft->generation = generation;
 	nft_table_done(&nft->have);
 	nft->have = *want;
 	*want = (struct nft_table){ 0 };
-	nft->generation = generation;
-	/* what others wrote in the meantime would pass for ours */
-	nft->known = is_empty(&nft->have) ||
-		(!read_fingerprint(nft, &nft->fingerprint) && !read_generation(nft, &now) &&
-			now == generation);
+	prints_done(&nft->prints);
+	nft->prints = prints;
 }
 
 /* One transaction. 0 also where there is nothing to do; -ERESTART: others were faster. */
@@ -352,7 +484,7 @@ static int write_table(struct nft *nft, struct nft_table *want, bool anew, uint3
 			nft_batch_edits(&batch, nft->name, edits, count);
 		err = send_batch(nft, &batch, nft_batch_end(&batch, true));
 		if (!err)
-			note_written(nft, want, generation + 1);
+			note_written(nft, want, anew, edits, count, generation + 1);
 		else if (err != -ERESTART)
 			nft->known = false; /* the edits were for something else, perhaps */
 	}
@@ -483,6 +615,8 @@ int nft_new(struct loop *loop, const char *table, void (*foreign)(void *ctx), vo
 	nft->ctx = ctx;
 	snprintf(nft->name, sizeof(nft->name), "%s", table);
 	nl_socket_disable_seq_check(nft->sock);
+	/* the kernel tells as much at once as there is room for */
+	(void)nl_socket_set_msg_buf_size(nft->sock, 32768);
 	/* an error comes without the message that it is about, which may be large */
 	(void)setsockopt(nl_socket_get_fd(nft->sock), SOL_NETLINK, NETLINK_CAP_ACK, &on,
 		sizeof(on));
@@ -501,5 +635,6 @@ void nft_free(struct nft *nft)
 	netlink_close(nft->monitor);
 	netlink_close(nft->sock);
 	nft_table_done(&nft->have);
+	prints_done(&nft->prints);
 	free(nft);
 }

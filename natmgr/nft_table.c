@@ -47,6 +47,7 @@ struct nft_chain *nft_add_chain(struct nft_table *table, const char *name)
 {
 	struct nft_chain *chain;
 
+	table->is_finished = false;
 	table->chains = xrealloc(table->chains, table->chain_count + 1, sizeof(*chain));
 	chain = &table->chains[table->chain_count++];
 	*chain = (struct nft_chain){ 0 };
@@ -70,6 +71,7 @@ struct nft_set *nft_add_set(struct nft_table *table, const char *name, enum nft_
 {
 	struct nft_set *set;
 
+	table->is_finished = false;
 	table->sets = xrealloc(table->sets, table->set_count + 1, sizeof(*set));
 	set = &table->sets[table->set_count++];
 	*set = (struct nft_set){ .kind = kind, .key = { (uint8_t)first, (uint8_t)second } };
@@ -81,6 +83,7 @@ void nft_add_counter(struct nft_table *table, const char *name)
 {
 	struct nft_counter *counter;
 
+	table->is_finished = false;
 	table->counters = xrealloc(table->counters, table->counter_count + 1, sizeof(*counter));
 	counter = &table->counters[table->counter_count++];
 	*counter = (struct nft_counter){ 0 };
@@ -101,10 +104,12 @@ static size_t padded(size_t len)
 	return (len + 3) & ~(size_t)3;
 }
 
-/* Mostly the one that was added last. */
+/* Those of a VM come one behind the other; that one is there twice does no harm. */
 static uint16_t target_index(struct nft_table *table, const char *target)
 {
-	for (size_t i = table->target_count; i-- > 0;) {
+	size_t first = table->target_count > 8 ? table->target_count - 8 : 0;
+
+	for (size_t i = table->target_count; i-- > first;) {
 		if (!strcmp(table->targets[i], target))
 			return (uint16_t)i;
 	}
@@ -137,8 +142,36 @@ static int compare_elements(const void *a, const void *b)
 	return memcmp(ea->key, eb->key, sizeof(ea->key));
 }
 
+/* The name is the first member of all three. */
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+static void sort(void *list, size_t count, size_t size)
+{
+	if (count)
+		qsort(list, count, size, compare_names);
+}
+
+static void unite_counters(struct nft_table *table)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < table->counter_count; i++) {
+		if (!kept || strcmp(table->counters[kept - 1].name, table->counters[i].name) != 0)
+			table->counters[kept++] = table->counters[i];
+	}
+	table->counter_count = kept;
+}
+
 void nft_table_finish(struct nft_table *table)
 {
+	sort(table->chains, table->chain_count, sizeof(*table->chains));
+	sort(table->sets, table->set_count, sizeof(*table->sets));
+	sort(table->counters, table->counter_count, sizeof(*table->counters));
+	unite_counters(table);
+	table->is_finished = true;
 	for (size_t i = 0; i < table->set_count; i++) {
 		struct nft_set *set = &table->sets[i];
 		size_t kept = 0;
@@ -167,31 +200,33 @@ void nft_table_done(struct nft_table *table)
 	*table = (struct nft_table){ 0 };
 }
 
-const struct nft_chain *nft_find_chain(const struct nft_table *table, const char *name)
+static const void *find(const struct nft_table *table, const void *list, size_t count, size_t size,
+	const char *name)
 {
-	for (size_t i = 0; i < table->chain_count; i++) {
-		if (!strcmp(table->chains[i].name, name))
-			return &table->chains[i];
+	const char *at = list;
+
+	if (table->is_finished)
+		return count ? bsearch(name, list, count, size, compare_names) : NULL;
+	for (size_t i = 0; i < count; i++, at += size) {
+		if (!strcmp(at, name))
+			return at;
 	}
 	return NULL;
+}
+
+const struct nft_chain *nft_find_chain(const struct nft_table *table, const char *name)
+{
+	return find(table, table->chains, table->chain_count, sizeof(*table->chains), name);
 }
 
 const struct nft_set *nft_find_set(const struct nft_table *table, const char *name)
 {
-	for (size_t i = 0; i < table->set_count; i++) {
-		if (!strcmp(table->sets[i].name, name))
-			return &table->sets[i];
-	}
-	return NULL;
+	return find(table, table->sets, table->set_count, sizeof(*table->sets), name);
 }
 
 const struct nft_counter *nft_find_counter(const struct nft_table *table, const char *name)
 {
-	for (size_t i = 0; i < table->counter_count; i++) {
-		if (!strcmp(table->counters[i].name, name))
-			return &table->counters[i];
-	}
-	return NULL;
+	return find(table, table->counters, table->counter_count, sizeof(*table->counters), name);
 }
 
 /* --- differences -------------------------------------------------------------------------- */

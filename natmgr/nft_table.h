@@ -107,6 +107,7 @@ struct nft_table {
 	size_t counter_count;
 	char (*targets)[NFT_NAME_SIZE]; /* what elements of maps lead to: chains and counters */
 	size_t target_count;
+	bool is_finished; /* chains, sets and counters are sorted by name */
 };
 
 /* What is returned is valid until the next of its kind is added. */
@@ -120,7 +121,10 @@ void nft_add_rule(struct nft_chain *chain, const struct nft_rule *rule);
 /* `second` may be NULL; `target`: a chain or counter, for maps, else NULL. */
 void nft_add_element(struct nft_table *table, struct nft_set *set, const void *first,
 	const void *second, const char *target);
-/* Sorts what has no order, and drops elements whose key stands there twice: to be called when all is added, before anything below. */
+/*
+ * Sorts what has no order, by name or key, and drops what stands there twice: to be called when all
+ * is added, before anything below but for searches.
+ */
 void nft_table_finish(struct nft_table *table);
 void nft_table_done(struct nft_table *table);
 

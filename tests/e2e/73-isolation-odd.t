@@ -94,23 +94,38 @@ check "the file is whole again" eipd -t
 check "rejoined" ctl vm rejoin vm-001
 free "it is free"
 
-# ---- the bridge learns more MACs than anybody can list
+# ---- a guest makes up as many MACs as it can, which the bridge learns
+daemon_end TERM
+conf nat.resync 1s
+conf daemon.log-level info
 "${CC:-cc}" -O2 -o "$T/flood" "$HERE/flood.c" >"$T/cc" 2>&1 || die "no flood: $(cat "$T/cc")"
-check "vm-001 has the bridge learn 200,000 MACs" vm vm-001 "$T/flood" eth0 200000 200000
-begun=${EPOCHREALTIME/./}
-check "they are there" test "$(hv bridge fdb show br br0 | wc -l)" -gt 150000
-listed=$(((${EPOCHREALTIME/./} - begun) / 1000))
-daemon_end KILL
-begun=${EPOCHREALTIME/./}
 daemon_up
-check "a start, and a lease" vm_lease vm-002
-is "a VM is isolated by its port" "$(field 'd["port"]' vm isolate vm-002)" vnet2
-check "and rejoins" ctl vm rejoin vm-002
-took=$(((${EPOCHREALTIME/./} - begun) / 1000))
-check "all in less time ($took ms) than it takes to list them once ($listed ms)" test "$took" -lt "$listed"
+check "200,000 made-up MACs are sent" vm vm-002 timeout 60 "$T/flood" eth0 200000 100000
+# slowest: of some questions in as many seconds as a few resyncs take, in milliseconds
+slowest() {
+	local end=$((SECONDS + 4)) begun took worst=0
+	while ((SECONDS < end)); do
+		begun=$(date +%s%N)
+		ctl status >/dev/null || took=99999
+		took=$((($(date +%s%N) - begun) / 1000000))
+		((took <= worst)) || worst=$took
+		sleep 0.05
+	done
+	echo "$worst"
+}
+took=$(slowest)
+check "the bridge knows them ($(bridge -n "$HV" fdb show br br0 | wc -l)): the slowest answer took $took ms" \
+	test "$took" -lt 1000
+check "isolated" ctl vm isolate vm-001
+check "its port is known" wait_for 3 port_is vnet1
+cut_off "while the bridge knows so many"
+check "rejoined" ctl vm rejoin vm-001
+ip -n "$HV" link set vnet2 type bridge_slave fdb_flush 2>/dev/null || ip -n "$HV" link set br0 type bridge fdb_flush
+daemon_end TERM
+conf nat.resync
+conf daemon.log-level debug
 
 # ---- anti-spoof: vm-001 has not said a word since the daemon is there
-daemon_end TERM
 conf inner.anti-spoof yes
 ip -n "$HV" link set vnet1 down
 hv bridge fdb del "$MAC1" dev vnet1 master 2>/dev/null

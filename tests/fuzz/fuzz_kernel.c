@@ -262,7 +262,7 @@ static void ask_macs(struct nl_sock *sock, const struct config *config)
 	uint64_t sum = 0;
 
 	(void)config;
-	(void)netlink_fdb_list(sock, 3, 0, take_mac, &sum);
+	(void)netlink_fdb_list(sock, 3, take_mac, &sum);
 }
 
 static void take_change(void *ctx, bool links)

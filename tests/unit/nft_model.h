@@ -237,6 +237,8 @@ static inline const char *model_edit_element(struct nft_table *model, const stru
 /* NULL; or why the kernel would refuse it. */
 static inline const char *model_apply(struct nft_table *model, const struct nft_edit *edit)
 {
+	/* what goes is replaced by the last one */
+	model->is_finished = false;
 	switch (edit->kind) {
 	case NFT_EDIT_COUNTER_NEW:
 	case NFT_EDIT_COUNTER_DEL:

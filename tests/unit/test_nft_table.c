@@ -87,6 +87,7 @@ static void test_finish(void **state)
 	for (unsigned i = 0; i < 50; i++)
 		nft_add_element(&table, set, mac[(i * 7) % 3], NULL, NULL);
 	nft_table_finish(&table);
+	set = (struct nft_set *)(uintptr_t)nft_find_set(&table, "set");
 	assert_int_equal(set->count, 3);
 	for (size_t i = 0; i < 3; i++)
 		assert_memory_equal(set->elements[i].key, mac[i], 6);
