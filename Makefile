@@ -172,7 +172,7 @@ fuzz: $(FUZZ:%=fuzz-%)
 $(FUZZ:%=fuzz-%): fuzz-%:
 	$(Q)$(FUZZ_MAKE) $(O)/fuzz/tests/fuzz/fuzz_$*
 	$(Q)mkdir -p $(O)/fuzz/corpus/$*
-	$(Q)$(O)/fuzz/tests/fuzz/fuzz_$* -max_total_time=$(T) -timeout=10 \
+	$(Q)$(O)/fuzz/tests/fuzz/fuzz_$* -max_total_time=$(T) -timeout=30 \
 		-max_len=$(or $(MAX_LEN_$*),4096) -verbosity=0 -print_final_stats=1 \
 		-artifact_prefix=$(O)/fuzz/$*- $(O)/fuzz/corpus/$* tests/fuzz/seeds/$*
 

@@ -2,6 +2,7 @@
 /* rebuild owns the way back from rules to bindings. It must not know why the file was lost. */
 #include "natmgr/rebuild.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,13 @@ static bool add_forward(const struct rule *rule, const struct vm *vm, bool sourc
 	return added;
 }
 
+/* Such ports as somebody could have asked for; others could not be kept in the state file. */
+static bool has_ports(const struct rule *rule)
+{
+	return (rule->protocol == IPPROTO_TCP || rule->protocol == IPPROTO_UDP) && rule->first &&
+		rule->first <= rule->last;
+}
+
 /* The rule's own binding or forward, if it is the source of its VM or not, as asked. */
 static bool add(const struct rule *rule, const struct source_list *sources, bool wanted,
 	const struct config *config, const struct plan *plan, time_t now,
@@ -98,6 +106,8 @@ static bool add(const struct rule *rule, const struct source_list *sources, bool
 
 	if (rule->action != RULE_DNAT || rule->destination.len != 32 || !vm ||
 		is_source(sources, rule) != wanted)
+		return false;
+	if (rule->protocol && !has_ports(rule))
 		return false;
 	return rule->protocol ? add_forward(rule, vm, wanted, config, plan, now, table)
 			      : add_binding(rule, vm, config, plan, now, table);

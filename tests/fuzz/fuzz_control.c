@@ -74,7 +74,8 @@ static void start(void)
 	static const struct ip4_prefix inner = { 0xc0a80616, 24 };
 	static const struct planner_hooks hooks = { adopt, describe, NULL };
 	/* where syncing costs nothing */
-	static char directory[] = "/dev/shm/eipd-fuzz.XXXXXX";
+	char *directory = xasprintf("%s/eipd-fuzz.XXXXXX",
+		access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	struct problems problems = { 0 };
 	char *text, *path;
 
@@ -224,7 +225,7 @@ static void ask_daemon(const uint8_t *data, size_t size)
 		size -= len + (end != NULL);
 	}
 	if (!peer.dropped && peer.answered < peer.asked) {
-		loop_timer_set(daemon_of.loop, &peer.late, peer.follows ? 2 : 5000, give_up, NULL);
+		loop_timer_set(daemon_of.loop, &peer.late, peer.follows ? 2 : 20000, give_up, NULL);
 		loop_run(daemon_of.loop);
 		loop_timer_cancel(daemon_of.loop, &peer.late);
 	}

@@ -17,6 +17,7 @@
 
 #include "natmgr/backend.h"
 #include "natmgr/binding_file.h"
+#include "natmgr/rebuild.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ENTRY_LEN   XT_ALIGN(sizeof(struct ipt_entry))
@@ -415,6 +416,16 @@ static char *foreign(size_t *ret_len)
 
 /* --- what there should be ----------------------------------------------------------------- */
 
+static const struct plan *plan_of_two(void)
+{
+	static struct plan *plan;
+
+	if (!plan)
+		plan = fuzz_plan("02:00:00:00:00:01,one,192.168.6.243\n"
+				 "02:00:00:00:00:02,two,192.168.6.244\n");
+	return plan;
+}
+
 static void want(unsigned which, struct ruleset *ret_ruleset)
 {
 	static const char *const texts[] = { "bind 20.251.48.99 one 02:00:00:00:00:01 eth0:1\n",
@@ -426,12 +437,8 @@ static void want(unsigned which, struct ruleset *ret_ruleset)
 	struct problems problems = { 0 };
 	struct binding_table table;
 	struct desired desired;
-	static struct plan *plan;
 	char *text;
 
-	if (!plan)
-		plan = fuzz_plan("02:00:00:00:00:01,one,192.168.6.243\n"
-				 "02:00:00:00:00:02,two,192.168.6.244\n");
 	if (!(which & 3)) {
 		ruleset_empty(ret_ruleset);
 		return;
@@ -439,9 +446,33 @@ static void want(unsigned which, struct ruleset *ret_ruleset)
 	text = xasprintf("# eipd bindings, version 1; x\n%s", texts[which & 1]);
 	if (binding_parse(text, "bindings", &table, &problems))
 		abort();
-	desired_make(&table, plan, NULL, &desired);
+	desired_make(&table, plan_of_two(), NULL, &desired);
 	ruleset_build(&desired, &settings, ret_ruleset);
 	desired_done(&desired);
+	binding_table_done(&table);
+	free(text);
+}
+
+/* Where the state file is lost, bindings come from the rules: they are such as the file can hold. */
+static void check_rebuilt(const struct ruleset *have)
+{
+	struct problems problems = { 0 };
+	struct binding_table table = { 0 }, again;
+	static struct config *config;
+	size_t count, len;
+	char *text;
+
+	if (!config)
+		config = fuzz_config("[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
+				     "pool = 20.251.48.96-20.251.48.110\n");
+	count = rebuild_bindings(have, config, plan_of_two(), 1700000000, &table);
+	if (count != table.count + table.forward_count)
+		fuzz_found("another number than is told is rebuilt");
+	text = binding_format(&table, "eth0", &len);
+	if (binding_parse(text, "rebuilt", &again, &problems) || again.count != table.count ||
+		again.forward_count != table.forward_count)
+		fuzz_found("what is rebuilt cannot be kept");
+	binding_table_done(&again);
 	binding_table_done(&table);
 	free(text);
 }
@@ -463,6 +494,7 @@ static size_t make_so(struct backend *backend, const struct ruleset *wanted, boo
 
 	if (backend->begin(backend, &have, error))
 		abort();
+	check_rebuilt(&have);
 	count = ruleset_diff(&have, wanted, &edits);
 	for (size_t i = 0; again && i < count; i++) {
 		if (!is_left_over(&edits[i], wanted))
