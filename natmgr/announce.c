@@ -19,7 +19,7 @@
 /* RFC 5227 asks for seconds, made for hosts that boot; on a wired segment an answer takes less */
 #define PROBES            3
 #define PROBE_INTERVAL_MS 150
-#define RING_SIZE         (128 * 1024)
+#define RING_SIZE         (32 * 1024)
 /* Addresses a wake-up; then frames of DHCP and others have their turn. */
 #define BATCH 64
 
