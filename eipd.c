@@ -539,7 +539,16 @@ static void keep_memory_small(void)
 #ifdef __GLIBC__
 	(void)mallopt(M_ARENA_MAX, 1);
 	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+	(void)mallopt(M_TOP_PAD, 16 * 1024);
+#endif
+}
+
+/* Likewise what the start has left behind. */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
 #endif
 }
 
@@ -674,6 +683,7 @@ static int run(const struct options *options)
 			plan_count(planner_plan(eipd.planner)), eipd.config->inner.bridge,
 			(unsigned long long)config_pool_size(eipd.config),
 			eipd.config->outer.interface);
+		give_memory_back();
 		if (ready_fd >= 0)
 			say_ready(ready_fd);
 		loop_run(eipd.loop);

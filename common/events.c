@@ -21,7 +21,7 @@ struct follower {
 };
 
 struct events {
-	json_t *ring[KEPT_MAX];
+	char *ring[KEPT_MAX]; /* as text: objects would take six times as much memory */
 	size_t next, count;
 	unsigned follower_count;
 	LIST_HEAD(, follower) followers;
@@ -57,8 +57,10 @@ static void command_events(void *ctx, struct control_request *request, unsigned 
 	}
 	list = json_array();
 	for (size_t i = 0; i < events->count; i++)
-		json_array_append(list,
-			events->ring[(events->next + KEPT_MAX - events->count + i) % KEPT_MAX]);
+		json_array_append_new(list,
+			json_loads(events->ring[(events->next + KEPT_MAX - events->count + i) %
+					   KEPT_MAX],
+				0, NULL));
 	if (!argc) {
 		control_reply(request, list);
 		return;
@@ -95,22 +97,27 @@ void events_free(struct events *events)
 		/* which takes it off the list */
 		control_end_stream(follower->request);
 	for (size_t i = 0; i < KEPT_MAX; i++)
-		json_decref(events->ring[i]);
+		free(events->ring[i]);
 	free(events);
 }
 
 void events_post(struct events *events, const char *event, json_t *details)
 {
 	struct follower *follower, *next;
+	char *text;
 
 	json_object_set_new(details, "time", json_integer(time(NULL)));
 	json_object_set_new(details, "event", json_string(event));
-	json_decref(events->ring[events->next]);
-	events->ring[events->next] = details;
-	events->next = (events->next + 1) % KEPT_MAX;
-	events->count += events->count < KEPT_MAX;
+	text = json_dumps(details, JSON_COMPACT);
+	if (text) {
+		free(events->ring[events->next]);
+		events->ring[events->next] = text;
+		events->next = (events->next + 1) % KEPT_MAX;
+		events->count += events->count < KEPT_MAX;
+	}
 	for (follower = LIST_FIRST(&events->followers); follower; follower = next) {
 		next = LIST_NEXT(follower, link);
 		control_send(follower->request, details);
 	}
+	json_decref(details);
 }

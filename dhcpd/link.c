@@ -18,8 +18,8 @@
 
 /* A frame and a VLAN tag that the kernel took off and libpcap puts back. */
 #define SNAPLEN (FRAME_MAX + 4)
-/* Holds a few hundred frames: as many as come while a plan is being reloaded. */
-#define RING_SIZE (512 * 1024)
+/* Holds more than a hundred frames, as many as come while a plan is being reloaded; it is memory. */
+#define RING_SIZE (256 * 1024)
 /* Frames a wake-up; then timers and other descriptors have their turn. */
 #define BATCH    64
 #define RETRY_MS 1000

@@ -5,10 +5,7 @@
  */
 #include "natmgr/announce.h"
 
-#include <arpa/inet.h>
-#include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <net/if.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -22,7 +19,7 @@
 /* RFC 5227 asks for seconds, made for hosts that boot; on a wired segment an answer takes less */
 #define PROBES            3
 #define PROBE_INTERVAL_MS 150
-#define RING_SIZE         (128 * 1024)
+#define RING_SIZE         (32 * 1024)
 /* Addresses a wake-up; then frames of DHCP and others have their turn. */
 #define BATCH 64
 
@@ -103,17 +100,14 @@ static bool set_hearing(struct announce *announce, bool hearing)
 }
 
 /*
- * The kernel shows us ARP that comes in, and nothing else: libpcap asks for all frames, and each of
- * the outer wire would run through our filter, or even be copied for it on its way out.
+ * Else the kernel makes a copy of each frame that goes out, for libpcap to pass it over (it takes
+ * all frames; to bind it to ARP would wait for all processors). Kernels before 4.20 know no better.
  */
-static bool take_arp_only(pcap_t *pcap, const char *interface)
+static void ignore_outgoing(int fd)
 {
-	const struct sockaddr_ll address = { .sll_family = AF_PACKET,
-		.sll_protocol = htons(ETH_P_ARP),
-		.sll_ifindex = (int)if_nametoindex(interface) };
+	const int on = 1;
 
-	return bind(pcap_get_selectable_fd(pcap), (const struct sockaddr *)&address,
-		       sizeof(address)) == 0;
+	(void)setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
 }
 
 /*
@@ -133,13 +127,13 @@ static bool open_pcap(struct announce *announce)
 	pcap_set_immediate_mode(announce->pcap, 1);
 	pcap_set_buffer_size(announce->pcap, RING_SIZE);
 	if (pcap_activate(announce->pcap) < 0 || pcap_datalink(announce->pcap) != DLT_EN10MB ||
-		!take_arp_only(announce->pcap, announce->interface) ||
 		!set_hearing(announce, false) || pcap_setdirection(announce->pcap, PCAP_D_IN) < 0 ||
 		pcap_setnonblock(announce->pcap, 1, errbuf) < 0) {
 		pcap_close(announce->pcap);
 		announce->pcap = NULL;
 		return false;
 	}
+	ignore_outgoing(pcap_get_selectable_fd(announce->pcap));
 	loop_watch(announce->loop, &announce->watch, pcap_get_selectable_fd(announce->pcap),
 		EPOLLIN, pcap_ready, announce);
 	return true;

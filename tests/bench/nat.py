@@ -224,6 +224,7 @@ BINDERS = [
     Restore("iptables-legacy-restore"),
     NftMap("nft, a map"),
 ]
+IN_MEMORY = BINDERS[2]
 FLOW_BINDERS = [BINDERS[0], BINDERS[3], BINDERS[5]]
 
 
@@ -235,6 +236,13 @@ def here(figures, section, binders):
 
 
 # ---- binding
+
+def kernel_alone(stage):
+    """Milliseconds to read and write the stage's nat table as it is; see replace.c."""
+    got = json.loads(run("ip", "netns", "exec", stage.hv, *pinned(SERVER_CORE),
+                         f"{TOOLS}/replace", 3))
+    return got["read"] + got["write"]
+
 
 def bind(profile, figures):
     """A public address bound and unbound, with others bound already"""
@@ -249,6 +257,8 @@ def bind(profile, figures):
                 there, back = binder.timed(stage, free)
                 room.keep("bind", binder, there)
                 room.keep("unbind", binder, back)
+                if binder is IN_MEMORY:
+                    room.keep("kernel", binder, kernel_alone(stage))
             for _ in range(profile.bind_runs):
                 room.each(step)
             room.report()

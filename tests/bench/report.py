@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """Figures and what is made of them: aligned tables, JSON, plots, and whether the marks are met. It
 knows what the measures are called, not how they are made.
 """
@@ -6,6 +7,7 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 
 # name: (title, unit, decimals, what the columns are); in the order in which they are printed
 MEASURES = {
@@ -30,6 +32,7 @@ MEASURES = {
     "bind": {
         "bind": ("one bind", "ms", 2),
         "unbind": ("one unbind", "ms", 2),
+        "kernel": ("of it, what the kernel takes to read and write the table of iptables", "ms", 2),
     },
     "bulk": {
         "bulk": ("all bound at once (eipd: a reload with auto-bind)", "ms", 1),
@@ -54,6 +57,8 @@ MEASURES = {
 COLUMNS = {"dhcp": "VMs", "storm": "clients", "reload": "lines", "bind": "bound", "bulk": "bound",
            "flows": "bindings", "memory": "VMs", "first": "VMs"}
 EIPD = "eipd"
+IN_MEMORY = "eipd, state not on disk"
+PATENT = "the patent's commands"
 
 
 class Figures:
@@ -117,6 +122,8 @@ class Figures:
         for measure in MEASURES[section]:
             if self.subjects(measure):
                 yield from self.table(section, measure)
+        if section == "bind":
+            yield from bind_parts(self)
         for note in self.notes:
             if note["section"] == section:
                 size = f", {note['size']:,} {COLUMNS[section]}" if note["size"] else ""
@@ -130,6 +137,32 @@ def cell(figure, eipd, decimals):
     spread = f" ({low}–{high})" if len(figure["runs"]) > 1 else ""
     ratio = f" ×{figure['median'] / eipd:.2f}" if eipd else ""
     return median + spread + ratio
+
+
+def bind_parts(figures):
+    """Lines: where the time of a bind goes, from the difference of what was measured."""
+    sizes = figures.sizes("kernel")
+    rows = [["", *(f"{size:,} bound" for size in sizes)],
+            ["the state file, to the disk (two fsync)"], ["the kernel: the table of iptables"],
+            ["all else: the address, the comparison, the socket"],
+            ["the kernel's part alone / the patent's commands"]]
+    for size in sizes:
+        whole, memory, patent = (figures.median("bind", name, size)
+                                 for name in (EIPD, IN_MEMORY, PATENT))
+        kernel = figures.median("kernel", IN_MEMORY, size)
+        if None in (whole, memory, patent):
+            return
+        for row, part in zip(rows[1:], (whole - memory, kernel, memory - kernel)):
+            row.append(f"{part:,.2f} ms {part / whole * 100:3.0f} %")
+        rows[4].append(f"{kernel / patent:.3f}")
+    if not sizes:
+        return
+    yield "where the time of a bind goes (eipd)"
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + row[0].ljust(widths[0]) + "".join(
+            "   " + text.rjust(width) for text, width in zip(row[1:], widths[1:]))
+    yield ""
 
 
 # ---- marks
@@ -170,10 +203,13 @@ def ratio_marks(figures):
     yield "reload of 100,000 lines, all changed, ms", 500, value("reload_all", EIPD, 100000)
     yield "the same, longest gap in answers, ms", 20, value("gap_all", EIPD, 100000)
     yield ("one bind / the patent's commands, 100 bound", 1 / 15,
-           ratio(value("bind", EIPD, 100), value("bind", "the patent's commands", 100)))
+           ratio(value("bind", EIPD, 100), value("bind", PATENT, 100)))
     yield ("4,000 in one reload / iptables-legacy-restore", 1.0,
            ratio(value("bulk", EIPD, 4000),
                  value("bulk", "iptables-legacy-restore of the same rules", 4000)))
+    yield ("the same / iptables-legacy-restore, and ip -batch of the addresses", 1.0,
+           ratio(value("bulk", EIPD, 4000),
+                 value("bulk", "the same, and ip -batch of the addresses", 4000)))
     for measure, where in ("inward", "from outside"), ("outward", "to the outside"):
         yield (f"a new connection {where}, 16,384 bindings / 1", 1.15,
                ratio(value(measure, EIPD, 16384), value(measure, EIPD, 1)))
@@ -196,6 +232,65 @@ def marks_table(figures):
     for row in rows:
         yield (f"  {row['what'].ljust(width)}  {row['value']:10.3f}  at most {row['limit']:9.3f}  "
                + ("met" if row["met"] else "MISSED"))
+
+
+# ---- the README's tables
+
+# (what, measure, sizes, decimals)
+README_DHCP = [
+    ("CPU of an exchange, µs", "cpu", (100, 1000, 10000, 100000), 0),
+    ("exchanges a second", "rate", (100, 1000, 10000, 100000), 0),
+    ("boot storm, s", "storm", (1000, 10000), 1),
+    ("reload, ms", "reload", (1000, 10000, 100000), 0),
+    ("private memory, kB", "private", (1000, 100000), 0),
+    ("exec to first OFFER, ms", "offer", (1000,), 0),
+]
+README_NAT = [
+    ("one bind, ms", "bind", (0, 100, 1000, 16000), 1),
+    ("a new connection in, ns", "inward", (1, 256, 16384), 0),
+    ("a new connection out, ns", "outward", (1, 256, 16384), 0),
+]
+
+
+def markdown_table(figures, rows, subjects, unit):
+    subjects = [name for name in subjects
+                if any(name in figures.subjects(measure) for _, measure, _, _ in rows)]
+    yield f"| | {unit} | " + " | ".join(subjects) + " |"
+    yield "|---|---:|" + "---:|" * len(subjects)
+    for what, measure, sizes, decimals in rows:
+        for size in sizes:
+            cells = [figures.median(measure, name, size) for name in subjects]
+            if any(cell is not None for cell in cells):
+                yield f"| {what} | {size:,} | " + " | ".join(
+                    "–" if cell is None else f"{cell:,.{decimals}f}" for cell in cells) + " |"
+    yield ""
+
+
+def markdown(figures):
+    """The tables of the README's section on speed."""
+    machine = figures.machine
+    yield (f"Medians of one run on {machine['date'][:10]}: {machine['cpu']}, {machine['cores']} "
+           f"cores, Linux {machine['kernel']}.")
+    yield ""
+    yield from markdown_table(figures, README_DHCP, [
+        EIPD, "eipd, static", "bare reflector", "dnsmasq, no lease file", "busybox udhcpd",
+        "ISC dhcpd", "Kea"], "machines")
+    yield from markdown_table(figures, README_NAT, [
+        EIPD, IN_MEMORY, PATENT, "iptables-legacy-restore", "nft, a map"], "bound")
+    missed = [mark for mark in marks(figures) if not mark["met"]]
+    yield f"Marks: {len(marks(figures)) - len(missed)} of {len(marks(figures))} are met" + (
+        "." if not missed else "; missed: " + "; ".join(
+            f"{mark['what']}: {mark['value']:.3g}, not {mark['limit']:.3g}" for mark in missed)
+        + ".")
+
+
+def load(path):
+    """Figures from a bench.json."""
+    with open(path, encoding="utf8") as file:
+        kept = json.load(file)
+    figures = Figures(kept["machine"])
+    figures.list, figures.notes = kept["figures"], kept["notes"]
+    return figures
 
 
 # ---- files
@@ -252,6 +347,8 @@ def write(figures, build):
         out.write("\n")
     with open(os.path.join(directory, "tables.txt"), "w", encoding="utf8") as out:
         out.write(text(figures))
+    with open(os.path.join(directory, "tables.md"), "w", encoding="utf8") as out:
+        out.write("\n".join(markdown(figures)) + "\n")
     if shutil.which("gnuplot"):
         for measure in PLOTS:
             plot(figures, measure, directory)
@@ -267,3 +364,9 @@ def text(figures):
     if marks(figures):
         lines += ["marks", *marks_table(figures), ""]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] != "--markdown":
+        sys.exit("usage: report.py --markdown build/bench.json")
+    print("\n".join(markdown(load(sys.argv[2]))))

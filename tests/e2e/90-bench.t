@@ -21,11 +21,11 @@ diag <"$T/err"
 
 figures() { json "$1" <"$T/out/bench.json"; }
 # what depends on the machine keeping up is not asked for: first, p50, p99
-wanted='rate busy cpu_full cpu reload gap reload_all gap_all bind unbind bulk inward outward flow_p50 flow_p99
+wanted='rate busy cpu_full cpu reload gap reload_all gap_all bind unbind kernel bulk inward outward flow_p50 flow_p99
 	private dirty resident binary libraries offer'
 command -v perfdhcp >/dev/null && wanted+=' storm'
 is "each measure has a figure for eipd" "$(figures 'sorted(set("""'"$wanted"'""".split())
-	- {f["measure"] for f in d["figures"] if f["subject"] == "eipd"})')" '[]'
+	- {f["measure"] for f in d["figures"] if f["subject"] == "eipd" or f["measure"] == "kernel"})')" '[]'
 is "each figure lies between its least and its greatest" \
 	"$(figures '[f for f in d["figures"] if not 0 <= f["min"] <= f["median"] <= f["max"]]')" '[]'
 is "each is of as many runs as it says" "$(figures '[f for f in d["figures"] if not f["runs"]]')" '[]'
@@ -36,6 +36,9 @@ is "it says on what machine" "$(figures 'all(d["machine"][k] for k in ("date", "
 is "no server failed" "$(figures '[n for n in d["notes"] if "is not here" not in n["text"]
 	and "does not do" not in n["text"]]')" '[]'
 like "the tables have a row for eipd" "$(<"$T/tables")" $'\n  eipd +[0-9.,]+.*×1\\.00'
+like "where the time of a bind goes" "$(<"$T/tables")" 'where the time of a bind goes'
+is "the README's tables can be made again from the JSON" \
+	"$("$ROOT/tests/bench/report.py" --markdown "$T/out/bench.json")" "$(<"$T/out/bench/tables.md")"
 if command -v gnuplot >/dev/null; then
 	check "a plot" grep -q '</svg>' "$T/out/bench/inward.svg"
 else
