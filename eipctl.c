@@ -489,6 +489,15 @@ static int no_command(int argc, char *const *argv, bool as_json)
 		first, *second ? " " : "", second, first, *second ? " " : "", second);
 }
 
+static int wrong_arguments(const struct command *command, int argc, char **argv, bool as_json)
+{
+	const char *option = arguments_unknown_option(command->arguments, argc, argv);
+
+	return fail(EXIT_USAGE, as_json, "%s%s; usage: eipctl %s%s%s", option ? option : "",
+		option ? ": no such option" : "wrong arguments", command->words,
+		*command->arguments ? " " : "", command->arguments);
+}
+
 static int help(int argc, char *const *argv, bool as_json)
 {
 	int used = 0, count;
@@ -610,6 +619,7 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' }, { 0 } };
 	const char *socket_path = DEFAULT_SOCKET;
 	const struct command *command;
+	char **given;
 	bool as_json = false;
 	int c, used = 0, count, status;
 
@@ -652,11 +662,11 @@ int main(int argc, char **argv)
 		print_command(command);
 		return EXIT_DONE;
 	}
+	given = argv;
 	argv = arguments_arrange(command->arguments, command->min_args, command->max_args, &argc,
 		argv);
 	if (!argv)
-		return fail(EXIT_USAGE, as_json, "wrong arguments; usage: eipctl %s%s%s",
-			command->words, *command->arguments ? " " : "", command->arguments);
+		return wrong_arguments(command, argc, given, as_json);
 	status = command->print ? run(socket_path, command, argc, argv, as_json)
 				: help(argc, argv, as_json);
 	free(argv);

@@ -81,3 +81,13 @@ char **arguments_arrange(const char *usage, int min, int max, int *argc, char **
 	*argc = words + count;
 	return list;
 }
+
+const char *arguments_unknown_option(const char *usage, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		if (!strncmp(argv[i], "--", 2) &&
+			!find_option(usage, argv[i], strcspn(argv[i], "=")))
+			return argv[i];
+	}
+	return NULL;
+}

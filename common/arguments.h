@@ -12,5 +12,7 @@
  * The caller frees the list, but not what is in it. NULL: they do not fit.
  */
 char **arguments_arrange(const char *usage, int min, int max, int *argc, char **argv);
+/* Of arguments that do not fit: the first option that the usage does not have, or NULL. */
+const char *arguments_unknown_option(const char *usage, int argc, char **argv);
 
 #endif

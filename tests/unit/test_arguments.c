@@ -8,6 +8,7 @@ static const struct row {
 	const char *sentence, *usage;
 	int min, max;
 	const char *given, *wanted; /* words separated by one blank; NULL: they do not fit */
+	const char *unknown;        /* option, which is why */
 } rows[] = {
 	{ "nothing where nothing belongs", "", 0, 0, "", "" },
 	{ "a word where nothing belongs", "", 0, 0, "x", NULL },
@@ -18,10 +19,10 @@ static const struct row {
 	{ "words that the usage has as one", "[COMMAND]", 0, 2, "ip bind", "ip bind" },
 	{ "an option", "[--dry-run]", 0, 1, "--dry-run", "--dry-run" },
 	{ "a word instead of an option", "[--dry-run]", 0, 1, "dry-run", NULL },
-	{ "an option that is not known", "[--dry-run]", 0, 1, "--dry", NULL },
-	{ "an option that is longer", "[--dry-run]", 0, 1, "--dry-runs", NULL },
-	{ "an option without its dashes' name", "[--dry-run]", 0, 1, "--", NULL },
-	{ "an option where there is none", "VM [ADDR]", 1, 2, "vm-001 --now", NULL },
+	{ "an option that is not known", "[--dry-run]", 0, 1, "--dry", NULL, "--dry" },
+	{ "an option that is longer", "[--dry-run]", 0, 1, "--dry-runs", NULL, "--dry-runs" },
+	{ "an option without its dashes' name", "[--dry-run]", 0, 1, "--", NULL, "--" },
+	{ "an option where there is none", "VM [ADDR]", 1, 2, "vm-001 --now", NULL, "--now" },
 	{ "an option twice, where there is room for one", "NAME [--xml]", 1, 2, "a --xml --xml",
 		NULL },
 	{ "options behind the word", "NAME [--mac MAC] [--ip IP]", 1, 5, "a --ip 1 --mac 2",
@@ -52,7 +53,10 @@ static void test_row(void **state)
 		argv[argc++] = word;
 	list = arguments_arrange(row->usage, row->min, row->max, &argc, argv);
 	if (!row->wanted) {
+		const char *unknown = arguments_unknown_option(row->usage, argc, argv);
+
 		assert_null(list);
+		assert_string_equal(unknown ? unknown : "", row->unknown ? row->unknown : "");
 		return;
 	}
 	assert_non_null(list);
