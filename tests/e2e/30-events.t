@@ -219,6 +219,7 @@ check "status shows it in the queue" test "$(callback queued)" -ge 1
 check "after callback-timeout the next one is called" wait_for 8 called 2
 is "calls came in order" "$(calls | awk '{ print $4 }' | tr '\n' ' ')" "vm-001 vm-002 "
 check "the one that hung is counted as failed" wait_for 5 failed_once
+check "and was killed for the time that is configured" grep -q 'callback: .*killed, .*(8s)' "$LOG"
 sleepers() { ip netns pids "$HV" | while read -r pid; do cat "/proc/$pid/comm"; done | count sleep; }
 is "and is gone" "$(sleepers)" 0
 daemon_end TERM
