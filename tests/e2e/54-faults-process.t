@@ -73,7 +73,7 @@ vm flood "$T/flood" eth0 20000 20000 >"$T/flooded" 2>&1 # a second
 vm flood "$T/flood" eth0 60000 20000 >"$T/flooded" 2>&1 &
 flooder=$!
 kill -CONT "$daemon"
-check "stopped while it is flooded: a machine has its lease when it goes on" leased
+check "stopped while it is flooded: a machine has its lease when it goes on" wait_for 30 leased
 failed=0
 for pid in "${waiting[@]}"; do wait "$pid" || ((++failed)); done
 is "all who had asked meanwhile are answered" $failed 0
