@@ -166,9 +166,9 @@ static void set_environment(struct callback_event *event, const struct vm *vm, c
 		set_env(event, "DNSMASQ_TAGS=%s", vm->tags);
 	if (old_name)
 		set_env(event, "DNSMASQ_OLD_HOSTNAME=%s", old_name);
-	if (event->event != LEASE_DEL)
-		set_env(event, "DNSMASQ_LEASE_EXPIRES=%llu",
-			expires == LEASE_FOREVER ? 0 : (unsigned long long)wall + left);
+	/* of a lease that has ended: now */
+	set_env(event, "DNSMASQ_LEASE_EXPIRES=%llu",
+		expires == LEASE_FOREVER ? 0 : (unsigned long long)wall + left);
 	if (event->event != LEASE_DEL && expires != LEASE_FOREVER)
 		set_env(event, "DNSMASQ_TIME_REMAINING=%llu", (unsigned long long)left);
 	if (context->request)

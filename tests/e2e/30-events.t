@@ -113,6 +113,10 @@ check "both its outputs are in the log" wait_for 5 said
 release vm-001 "$MAC1" "$IP1"
 check "del is called at a RELEASE" wait_for 5 called 3
 is "del has MAC, IP and name" "$(calls | sed -n 3p)" "4 [del] [$MAC1] [$IP1] [vm-001]"
+ends=$(sed -n 's/^DNSMASQ_LEASE_EXPIRES=//p' "$T/env.del.vm-001")
+check "DNSMASQ_LEASE_EXPIRES is then when it ended (${ends:-unset})" \
+	test $((${ends:-0} > $(date +%s) - 20 && ${ends:-0} <= $(date +%s) + 1)) = 1
+is "and no time is left of it" "$(count '^DNSMASQ_TIME_REMAINING' "$T/env.del.vm-001")" 0
 lease vm-001
 check "add is called when it comes back" wait_for 5 called 4
 
