@@ -330,8 +330,8 @@ static const struct command commands[] = {
 		"MAC, IP, name and the end of each lease that is active.", NULL,
 		"eipctl lease list" },
 	{ "events", "[--follow]", 0, 1, print_events, "what happened lately, or from now on",
-		"Leases, binds, moves, reclaims, isolation, reloads, what was mended: the last\n"
-		"1000 since the start, the oldest first.",
+		"Leases, binds, moves, reclaims, isolation, reloads, resyncs that mended what\n"
+		"others had changed: the last 1000 since the start, the oldest first.",
 		"--follow    only new ones, as they happen, until interrupted",
 		"eipctl events --follow" },
 	{ "metrics", "", 0, 0, print_text, "counters in Prometheus' text format",

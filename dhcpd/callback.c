@@ -133,6 +133,35 @@ static void set_env_relay_agent(struct callback_event *event, const struct dhcp_
 	}
 }
 
+/* TR-069: who made a device that is to be managed (RFC 3925, enterprise 3561). */
+static void set_env_device(struct callback_event *event, const struct dhcp_option *option)
+{
+	static const char *const names[] = {
+		[1] = "CPEWAN_OUI", [2] = "CPEWAN_SERIAL", [3] = "CPEWAN_CLASS"
+	};
+	struct rbuf all, r;
+
+	rbuf_init(&all, option->data, option->len);
+	while (all.left) {
+		uint32_t enterprise = rbuf_u32(&all);
+		uint8_t len = rbuf_u8(&all);
+		const uint8_t *data = rbuf_take(&all, len);
+
+		if (!data)
+			return;
+		rbuf_init(&r, data, enterprise == 3561 ? len : 0);
+		while (r.left) {
+			uint8_t code = rbuf_u8(&r), part_len = rbuf_u8(&r);
+			const uint8_t *part = rbuf_take(&r, part_len);
+
+			if (!part)
+				return;
+			if (code >= 1 && code <= 3)
+				set_env_bytes(event, names[code], part, part_len);
+		}
+	}
+}
+
 static void set_env_request(struct callback_event *event, const struct dhcp_message *request)
 {
 	const struct dhcp_option *option = request->option;
@@ -149,6 +178,9 @@ static void set_env_request(struct callback_event *event, const struct dhcp_mess
 		set_env_user_classes(event, &option[OPT_USER_CLASS]);
 	if (option[OPT_RELAY_AGENT].len)
 		set_env_relay_agent(event, &option[OPT_RELAY_AGENT]);
+	if (option[OPT_VENDOR_SPECIFIC].len)
+		set_env_device(event, &option[OPT_VENDOR_SPECIFIC]);
+	set_env_bytes(event, "MUD_URL", option[OPT_MUD_URL].data, option[OPT_MUD_URL].len);
 	if (request->giaddr)
 		set_env(event, "DNSMASQ_RELAY_ADDRESS=%s", ip4_format(request->giaddr, ip));
 }
@@ -166,9 +198,9 @@ static void set_environment(struct callback_event *event, const struct vm *vm, c
 		set_env(event, "DNSMASQ_TAGS=%s", vm->tags);
 	if (old_name)
 		set_env(event, "DNSMASQ_OLD_HOSTNAME=%s", old_name);
-	if (event->event != LEASE_DEL)
-		set_env(event, "DNSMASQ_LEASE_EXPIRES=%llu",
-			expires == LEASE_FOREVER ? 0 : (unsigned long long)wall + left);
+	/* of a lease that has ended: now */
+	set_env(event, "DNSMASQ_LEASE_EXPIRES=%llu",
+		expires == LEASE_FOREVER ? 0 : (unsigned long long)wall + left);
 	if (event->event != LEASE_DEL && expires != LEASE_FOREVER)
 		set_env(event, "DNSMASQ_TIME_REMAINING=%llu", (unsigned long long)left);
 	if (context->request)

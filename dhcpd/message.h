@@ -69,6 +69,8 @@ enum dhcp_option_code {
 	OPT_CLIENT_ARCH = 93,      /* RFC 4578 */
 	OPT_IPV6_ONLY = 108,       /* RFC 8925 */
 	OPT_CLASSLESS_ROUTE = 121, /* RFC 3442 */
+	OPT_VENDOR_SPECIFIC = 125, /* RFC 3925 */
+	OPT_MUD_URL = 161,         /* RFC 8520 */
 	OPT_END = 255,
 };
 

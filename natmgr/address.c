@@ -79,12 +79,20 @@ static bool is_wanted(const struct config *config, const struct netlink_addr *ha
 uint32_t *address_foreign_addresses(const struct config *config, const struct netlink_addr *have,
 	size_t have_count, const struct desired *desired, size_t *ret_count)
 {
-	uint32_t *list = xcalloc(have_count, sizeof(*list));
+	uint32_t *list = xcalloc(have_count * 3, sizeof(*list));
 	size_t count = 0;
 
 	for (size_t i = 0; i < have_count; i++) {
-		if (!is_ours(config, &have[i], desired_find(desired, have[i].prefix.addr), NULL))
-			list[count++] = have[i].prefix.addr;
+		const struct ip4_prefix *prefix = &have[i].prefix;
+
+		if (is_ours(config, &have[i], desired_find(desired, prefix->addr), NULL))
+			continue;
+		list[count++] = prefix->addr;
+		/* RFC 3021: of two addresses, neither means all of them */
+		if (prefix->len > 30)
+			continue;
+		list[count++] = ip4_prefix_network(prefix);
+		list[count++] = ip4_prefix_broadcast(prefix);
 	}
 	qsort(list, count, sizeof(*list), ip4_compare);
 	*ret_count = count;

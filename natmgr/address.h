@@ -38,7 +38,10 @@ void address_compare(const struct config *config, const struct netlink_addr *hav
 /* The N of each label eth0:N that is not ours. The caller frees. */
 unsigned *address_foreign_labels(const struct config *config, const struct netlink_addr *have,
 	size_t have_count, const struct desired *desired, size_t *ret_count);
-/* The addresses that are there and not ours, the host's own among them; sorted. Caller frees. */
+/*
+ * The addresses that are there and not ours, the host's own among them, and those of their networks
+ * and of all hosts there: nobody can be given these. Sorted, maybe twice. The caller frees.
+ */
 uint32_t *address_foreign_addresses(const struct config *config, const struct netlink_addr *have,
 	size_t have_count, const struct desired *desired, size_t *ret_count);
 void address_diff_done(struct address_diff *diff);

@@ -70,7 +70,10 @@ const struct forward *forward_of(const struct binding_table *table, uint32_t add
 	return NULL;
 }
 
-/* Somebody else's on the interface itself, as the host's own is. */
+/*
+ * Somebody else's on the interface itself, as the host's own is, or the address of its network or
+ * of all hosts there.
+ */
 static bool is_foreign(const struct binding_table *table, uint32_t address)
 {
 	return table->foreign_address_count &&
@@ -248,8 +251,8 @@ static int check_available(const struct binding_table *table, const struct confi
 	ip4_format(address, text);
 	if (is_foreign(table, address)) {
 		*ret_error =
-			xasprintf("%s is on %s already, and not put there by eipd; take another "
-				  "address, or take it off the interface",
+			xasprintf("%s is on %s already, and not put there by eipd, or means the "
+				  "network or all hosts there; take another address",
 				text, config->outer.interface);
 		return -EADDRINUSE;
 	}

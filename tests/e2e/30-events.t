@@ -113,8 +113,19 @@ check "both its outputs are in the log" wait_for 5 said
 release vm-001 "$MAC1" "$IP1"
 check "del is called at a RELEASE" wait_for 5 called 3
 is "del has MAC, IP and name" "$(calls | sed -n 3p)" "4 [del] [$MAC1] [$IP1] [vm-001]"
-lease vm-001
+ends=$(sed -n 's/^DNSMASQ_LEASE_EXPIRES=//p' "$T/env.del.vm-001")
+check "DNSMASQ_LEASE_EXPIRES is then when it ended (${ends:-unset})" \
+	test $((${ends:-0} > $(date +%s) - 20 && ${ends:-0} <= $(date +%s) + 1)) = 1
+is "and no time is left of it" "$(count '^DNSMASQ_TIME_REMAINING' "$T/env.del.vm-001")" 0
+# What devices say of themselves: their URL, classes, and who made them, of which that of enterprise 9
+# is nothing to us.
+vm vm-001 env RECORD="$T/vm-001" busybox udhcpc -f -q -n -t 8 -T 1 -i eth0 -s "$T/client-script" \
+	-x 161:68747470733a2f2f6d -x 77:03616263026465 \
+	-x 125:00000009040102414200000de90f0106303030364235020253310301430000 >/dev/null 2>&1
 check "add is called when it comes back" wait_for 5 called 4
+is "with its MUD URL, user classes and TR-069's names" \
+	"$(sed -n -E 's/^DNSMASQ_((MUD|CPEWAN|USER).*)/\1/p' "$T/env.add.vm-001" | tr '\n' ' ')" \
+	"CPEWAN_CLASS=C CPEWAN_OUI=0006B5 CPEWAN_SERIAL=S1 MUD_URL=https://m USER_CLASS0=abc USER_CLASS1=de "
 
 plan "$MAC1,vm-001,$IP1"
 ctl reload >/dev/null

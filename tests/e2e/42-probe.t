@@ -82,4 +82,17 @@ ctl ip bind vm-001 20.251.48.105 >/dev/null 2>&1
 ctl ip unbind 20.251.48.105 >/dev/null 2>&1
 is "an address on eth0 that is not ours is left alone" \
 	"$(outer_addresses | grep ' 20\.251\.48\.105/')" "$before"
+
+# A pool that is all of the outer network: .0 and .255 are nobody's, .1 is the outer host's, .10 ours.
+daemon_end TERM
+rm -rf "$STATE"
+conf outer.pool 20.251.48.0/24
+conf outer.probe yes
+daemon_up
+is "the network of eth0 as a pool: the first that anybody can have is chosen" \
+	"$(field 'd["address"]' ip bind vm-001)" 20.251.48.2
+for address in 0 10 255; do
+	refused "not 20.251.48.$address" 1 "20.251.48.$address is on eth0 already.* or means the network" \
+		ip bind vm-001 "20.251.48.$address"
+done
 done_testing
