@@ -135,10 +135,11 @@ check "and the other's rule is as it was" ipt -D OUTPUT -j EIPD-PREROUTING
 check "and then all is as it should be" wait_for 4 is_right
 untouched=no # now all rules go
 delete_chain() { ipt -D POSTROUTING -j EIPD-POSTROUTING && ipt -F EIPD-POSTROUTING && ipt -X EIPD-POSTROUTING; }
-mends "our chain deleted" delete_chain
+# a resync between two steps would keep the last one from being done
+mends "our chain deleted" wait_for 10 delete_chain
 mends "our chain flushed" ipt -F EIPD-PREROUTING
 flush() { ipt -F && ipt -X; }
-mends "nat flushed" flush
+mends "nat flushed" wait_for 10 flush
 foreign_setup
 restore() { hv sh -c 'printf "*nat\n:PREROUTING ACCEPT\n-A PREROUTING -d 203.0.113.9/32 -j DNAT --to-destination 10.9.9.9\nCOMMIT\n" |
 	iptables-legacy-restore -w 10'; }
