@@ -85,9 +85,9 @@ hv iptables-legacy -w 5 -t nat -N EIPD-B
 hv iptables-legacy -w 5 -t nat -A EIPD-B -j EIPD-A
 check "chains that lead to each other do not block a change" ctl ip bind vm-001 20.251.48.101
 is "and are gone" "$(nat_rules | count 'EIPD-[AB]( |$)')" 0
-hv iptables-legacy -w 5 -t nat -N EIPD-C
-hv iptables-legacy -w 5 -t nat -N MINE
-hv iptables-legacy -w 5 -t nat -A MINE -s 10.9.9.9 -j EIPD-C
+# at once, or a resync may take the chain away before the rule leads there
+printf '%s\n' '*nat' ':MINE -' ':EIPD-C -' '-A MINE -s 10.9.9.9 -j EIPD-C' COMMIT |
+	hv iptables-legacy-restore -w 5 --noflush
 check "nor does one that somebody else's rule leads to" ctl ip unbind 20.251.48.101
 is "that rule is left alone" "$(nat_rules | count 'MINE -s 10.9.9.9/32 -j EIPD-C')" 1
 check "and nothing is mended again and again" settled
