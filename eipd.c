@@ -498,13 +498,18 @@ static int start_services(struct eipd *eipd)
 		eipd };
 	const struct planner_hooks hooks = { on_plan, describe_vm, eipd };
 	char *error = NULL;
-	int err = natmgr_new(&nat, &eipd->natmgr, &error);
+	int err = dhcpd_new(&dhcp, &eipd->dhcpd, &error);
 
 	if (!err)
-		err = dhcpd_new(&dhcp, &eipd->dhcpd, &error);
+		err = natmgr_new(&nat, &eipd->natmgr, &error);
+	if (!err)
+		err = dhcpd_start(eipd->dhcpd, &error);
 	if (err) {
 		cannot_run("%s", error);
 		free(error);
+		/* it was never there: what is in the kernel is left as it is */
+		dhcpd_free(eipd->dhcpd);
+		eipd->dhcpd = NULL;
 		return err;
 	}
 	planner_start(eipd->planner, eipd->loop, eipd->control, eipd->events, &hooks);
