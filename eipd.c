@@ -194,12 +194,13 @@ static void on_plan(void *ctx, const struct plan *plan, const struct plan_change
 	natmgr_replan(eipd->natmgr, plan, change, done, done_ctx);
 }
 
-static void describe_vm(void *ctx, const struct vm *vm, json_t *object)
+static void describe_vms(void *ctx, const struct vm *const *vms, size_t count, json_t *objects)
 {
 	const struct eipd *eipd = ctx;
 
-	dhcpd_describe_vm(eipd->dhcpd, vm, object);
-	natmgr_describe_vm(eipd->natmgr, vm, object);
+	for (size_t i = 0; i < count; i++)
+		dhcpd_describe_vm(eipd->dhcpd, vms[i], json_array_get(objects, i));
+	natmgr_describe_vms(eipd->natmgr, vms, count, objects);
 }
 
 static void on_vm_came(void *ctx)
@@ -496,15 +497,20 @@ static int start_services(struct eipd *eipd)
 	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config,
 		plan, eipd->host.inner, eipd->host.bridge_mac, eipd->host.bridge_index, on_vm_came,
 		eipd };
-	const struct planner_hooks hooks = { on_plan, describe_vm, eipd };
+	const struct planner_hooks hooks = { on_plan, describe_vms, eipd };
 	char *error = NULL;
-	int err = natmgr_new(&nat, &eipd->natmgr, &error);
+	int err = dhcpd_new(&dhcp, &eipd->dhcpd, &error);
 
 	if (!err)
-		err = dhcpd_new(&dhcp, &eipd->dhcpd, &error);
+		err = natmgr_new(&nat, &eipd->natmgr, &error);
+	if (!err)
+		err = dhcpd_start(eipd->dhcpd, &error);
 	if (err) {
 		cannot_run("%s", error);
 		free(error);
+		/* it was never there: what is in the kernel is left as it is */
+		dhcpd_free(eipd->dhcpd);
+		eipd->dhcpd = NULL;
 		return err;
 	}
 	planner_start(eipd->planner, eipd->loop, eipd->control, eipd->events, &hooks);

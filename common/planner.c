@@ -318,38 +318,46 @@ void planner_reload(struct planner *planner, struct control_request *request)
 
 /* --- commands ----------------------------------------------------------------------------- */
 
-static void add_difference(const struct planner *planner, json_t *list, const char *change,
-	const struct vm *vm, bool loses)
+static json_t *add_difference(json_t *list, const char *change, const struct vm *vm)
 {
 	char ip[IP4_STRLEN];
 	json_t *object = json_pack("{s:s, s:s, s:s}", "change", change, "vm", vm->name, "ip",
 		ip4_format(vm->ip, ip));
 
-	if (loses)
-		planner->hooks.describe(planner->hooks.ctx, vm, object);
 	json_array_append_new(list, object);
+	return object;
 }
 
 /* What a reload would do: each VM that differs, and the public addresses that would be free. */
 static json_t *describe_differences(const struct planner *planner, const struct plan *plan)
 {
-	json_t *list = json_array();
+	const struct vm **losers = xcalloc(plan_count(planner->plan), sizeof(*losers));
+	json_t *list = json_array(), *lost = json_array();
+	size_t count = 0;
 
 	for (size_t i = 0; i < plan_count(plan); i++) {
 		const struct vm *vm = plan_vm(plan, i),
 				*old = plan_by_name(planner->plan, vm->name);
 
 		if (!old || !vm_equal(old, vm))
-			add_difference(planner, list, old ? "changed" : "added", vm, false);
+			add_difference(list, old ? "changed" : "added", vm);
 	}
 	for (size_t i = 0; i < plan_count(planner->plan); i++) {
 		const struct vm *old = plan_vm(planner->plan, i);
+		json_t *object;
 
-		if (!plan_by_name(plan, old->name))
-			/* under a new name it keeps what it has */
-			add_difference(planner, list, "removed", old,
-				!plan_by_mac(plan, &old->mac));
+		if (plan_by_name(plan, old->name))
+			continue;
+		object = add_difference(list, "removed", old);
+		/* under a new name it keeps what it has */
+		if (plan_by_mac(plan, &old->mac))
+			continue;
+		losers[count++] = old;
+		json_array_append(lost, object);
 	}
+	planner->hooks.describe(planner->hooks.ctx, losers, count, lost);
+	json_decref(lost);
+	free(losers);
 	return list;
 }
 
@@ -363,31 +371,41 @@ static void command_reload(void *ctx, struct control_request *request, unsigned 
 		add_task(ctx, new_task(ctx, argc ? VERB_DRY_RUN : VERB_RELOAD, request));
 }
 
-static json_t *describe_vm(const struct planner *planner, const struct vm *vm)
+static json_t *describe_vms(const struct planner *planner, const struct vm *const *vms,
+	size_t count)
 {
 	char mac[MAC_STRLEN], ip[IP4_STRLEN];
-	json_t *object = json_pack("{s:s, s:s, s:s}", "name", vm->name, "mac",
-		mac_format(&vm->mac, mac), "ip", ip4_format(vm->ip, ip));
+	json_t *list = json_array();
 
-	planner->hooks.describe(planner->hooks.ctx, vm, object);
-	if (vm->tags)
-		json_object_set_new(object, "tags", json_string(vm->tags));
-	if (vm->ignore)
-		json_object_set_new(object, "ignore", json_true());
-	return object;
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(list,
+			json_pack("{s:s, s:s, s:s}", "name", vms[i]->name, "mac",
+				mac_format(&vms[i]->mac, mac), "ip", ip4_format(vms[i]->ip, ip)));
+	planner->hooks.describe(planner->hooks.ctx, vms, count, list);
+	for (size_t i = 0; i < count; i++) {
+		json_t *object = json_array_get(list, i);
+
+		if (vms[i]->tags)
+			json_object_set_new(object, "tags", json_string(vms[i]->tags));
+		if (vms[i]->ignore)
+			json_object_set_new(object, "ignore", json_true());
+	}
+	return list;
 }
 
 static void command_vm_list(void *ctx, struct control_request *request, unsigned argc,
 	const char *const *argv)
 {
 	const struct planner *planner = ctx;
-	json_t *list = json_array();
+	size_t count = plan_count(planner->plan);
+	const struct vm **vms = xcalloc(count, sizeof(*vms));
 
 	(void)argc;
 	(void)argv;
-	for (size_t i = 0; i < plan_count(planner->plan); i++)
-		json_array_append_new(list, describe_vm(planner, plan_vm(planner->plan, i)));
-	control_reply(request, list);
+	for (size_t i = 0; i < count; i++)
+		vms[i] = plan_vm(planner->plan, i);
+	control_reply(request, describe_vms(planner, vms, count));
+	free(vms);
 }
 
 static void command_vm_show(void *ctx, struct control_request *request, unsigned argc,
@@ -395,6 +413,7 @@ static void command_vm_show(void *ctx, struct control_request *request, unsigned
 {
 	const struct planner *planner = ctx;
 	const struct vm *vm = plan_by_name(planner->plan, argv[0]);
+	json_t *list;
 	char *xml;
 
 	if (argc == 2 && strcmp(argv[1], "--xml")) {
@@ -408,7 +427,9 @@ static void command_vm_show(void *ctx, struct control_request *request, unsigned
 		control_reply(request, json_string(xml));
 		free(xml);
 	} else {
-		control_reply(request, describe_vm(planner, vm));
+		list = describe_vms(planner, &vm, 1);
+		control_reply(request, json_incref(json_array_get(list, 0)));
+		json_decref(list);
 	}
 }
 

@@ -22,8 +22,9 @@ struct planner_hooks {
 	 */
 	void (*adopt)(void *ctx, const struct plan *plan, const struct plan_change *change,
 		void (*done)(void *done_ctx, const char *error), void *done_ctx);
-	/* Adds to the object of a VM what else is known of it. */
-	void (*describe)(void *ctx, const struct vm *vm, json_t *object);
+	/* Adds what else is known of each VM of the plan in force to its object, which has the same
+	 * place in the array: many at once cost no more each than one does. */
+	void (*describe)(void *ctx, const struct vm *const *vms, size_t count, json_t *objects);
 	void *ctx;
 };
 

@@ -556,7 +556,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 {
 	const struct config *config = setup->config;
 	struct dhcpd *dhcpd = xcalloc(1, sizeof(*dhcpd));
-	int err = link_open(&dhcpd->link, setup->loop, config->inner.bridge, on_frame,
+	int err = link_begin(&dhcpd->link, setup->loop, config->inner.bridge, on_frame,
 		on_link_state, dhcpd);
 
 	if (err) {
@@ -589,11 +589,22 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	if (err)
 		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
 			strerror(-err));
-	read_boot(dhcpd);
-	read_leases(dhcpd);
-	dhcpd->tellings = xcalloc(plan_count(setup->plan), sizeof(*dhcpd->tellings));
 	control_register(setup->control, commands, sizeof(commands) / sizeof(*commands), dhcpd);
 	*ret_dhcpd = dhcpd;
+	return 0;
+}
+
+int dhcpd_start(struct dhcpd *dhcpd, char **ret_error)
+{
+	int err = link_open(&dhcpd->link);
+
+	if (err) {
+		*ret_error = xstrdup(dhcpd->link.error);
+		return err;
+	}
+	read_boot(dhcpd);
+	read_leases(dhcpd);
+	dhcpd->tellings = xcalloc(plan_count(dhcpd->server.plan), sizeof(*dhcpd->tellings));
 	return 0;
 }
 

@@ -31,8 +31,12 @@ struct dhcpd_setup {
 /* What is wrong with the file of leases, which a start passes over. */
 void dhcpd_check_state(const struct config *config, struct problems *problems);
 
-/* Serves from now on. 0, or -errno and a sentence in *ret_error, which the caller frees. */
+/*
+ * Claims the port, and begins to listen while the caller goes on with other things; then starts to
+ * serve. Both: 0, or -errno and a sentence in *ret_error, which the caller frees.
+ */
 int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **ret_error);
+int dhcpd_start(struct dhcpd *dhcpd, char **ret_error);
 void dhcpd_free(struct dhcpd *dhcpd);
 
 /* Serves a new plan; the old one must still exist during the call. */

@@ -157,13 +157,18 @@ static void pcap_ready(void *ctx, uint32_t events)
 	}
 }
 
+static void watch_pcap(struct link *link)
+{
+	loop_watch(link->loop, &link->watch, pcap_get_selectable_fd(link->pcap), EPOLLIN,
+		pcap_ready, link);
+}
+
 static int start(struct link *link)
 {
 	int err = open_pcap(link, &link->pcap);
 
 	if (!err)
-		loop_watch(link->loop, &link->watch, pcap_get_selectable_fd(link->pcap), EPOLLIN,
-			pcap_ready, link);
+		watch_pcap(link);
 	return err;
 }
 
@@ -183,12 +188,18 @@ static void try_again(void *ctx)
 	link->port_taken = taken;
 }
 
-int link_open(struct link *link, struct loop *loop, const char *interface,
+static void *open_beside(void *arg)
+{
+	struct link *link = arg;
+
+	link->open_err = open_pcap(link, &link->pcap);
+	return NULL;
+}
+
+int link_begin(struct link *link, struct loop *loop, const char *interface,
 	void (*on_frame)(void *ctx, const uint8_t *data, size_t len),
 	void (*on_state)(void *ctx, const char *reason), void *ctx)
 {
-	int err;
-
 	*link = (struct link){ .loop = loop,
 		.interface = interface,
 		.on_frame = on_frame,
@@ -196,10 +207,30 @@ int link_open(struct link *link, struct loop *loop, const char *interface,
 		.ctx = ctx,
 		.port_fd = -1 };
 	link->port_fd = port_claim(link->interface, link->error);
-	err = link->port_fd < 0 ? link->port_fd : start(link);
-	if (err)
+	if (link->port_fd < 0)
+		return link->port_fd;
+	link->is_opening = !pthread_create(&link->opener, NULL, open_beside, link);
+	if (!link->is_opening)
+		(void)open_beside(link);
+	return 0;
+}
+
+static void wait_for_opener(struct link *link)
+{
+	if (link->is_opening)
+		pthread_join(link->opener, NULL);
+	link->is_opening = false;
+}
+
+int link_open(struct link *link)
+{
+	wait_for_opener(link);
+	if (link->open_err) {
 		link_close(link);
-	return err;
+		return link->open_err;
+	}
+	watch_pcap(link);
+	return 0;
 }
 
 int link_send(struct link *link, const uint8_t *data, size_t len)
@@ -214,6 +245,7 @@ int link_send(struct link *link, const uint8_t *data, size_t len)
 
 void link_close(struct link *link)
 {
+	wait_for_opener(link);
 	loop_timer_cancel(link->loop, &link->retry);
 	if (link->pcap) {
 		loop_unwatch(link->loop, &link->watch);

@@ -9,6 +9,7 @@
 #define EIPD_DHCPD_LINK_H
 
 #include <pcap/pcap.h>
+#include <pthread.h>
 
 #include "common/loop.h"
 #include "dhcpd/port.h"
@@ -28,18 +29,27 @@ struct link {
 	pcap_t *pcap;
 	int port_fd;
 	bool port_taken; /* by somebody else, which has been said */
+	pthread_t opener;
+	bool is_opening;
+	int open_err; /* of the thread: 0 or -errno */
 	struct loop_watch watch;
 	struct loop_timer retry;
 	char error[LINK_ERROR_SIZE];
 };
 
 /*
- * Opens both. 0, or -errno with a sentence in link->error: -EADDRINUSE, another server has the
- * port (it is named where /proc tells).
+ * Claims the port and begins to open libpcap, on a thread: the kernel waits for all processors then
+ * (RCU), which takes as long as the rest of a start. 0, or -errno with a sentence in link->error:
+ * -EADDRINUSE, another server has the port (it is named where /proc tells).
  */
-int link_open(struct link *link, struct loop *loop, const char *interface,
+int link_begin(struct link *link, struct loop *loop, const char *interface,
 	void (*on_frame)(void *ctx, const uint8_t *data, size_t len),
 	void (*on_state)(void *ctx, const char *reason), void *ctx);
+/*
+ * Waits for the end of it; from here on frames are handed on, those first that came meanwhile. As
+ * link_begin(); after an error the link is closed.
+ */
+int link_open(struct link *link);
 /* 0 or -errno; -ENETDOWN while the bridge is away. */
 int link_send(struct link *link, const uint8_t *data, size_t len);
 void link_close(struct link *link);

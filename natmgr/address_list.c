@@ -19,6 +19,7 @@ struct row {
 	uint64_t flows;
 	const struct binding *binding;
 	const struct forward *forward; /* the first of a shared one */
+	const struct cooldown *cooling;
 };
 
 struct listing {
@@ -96,6 +97,12 @@ static void list_addresses(const struct address_list *list, struct listing *ret_
 		}
 	}
 	*ret_listing = (struct listing){ rows, count };
+	for (size_t i = 0; i < table->cooling_count; i++) {
+		struct row *row = find_row(ret_listing, table->cooling[i].address);
+
+		if (row && table->cooling[i].until > binding_seconds())
+			row->cooling = &table->cooling[i];
+	}
 }
 
 static json_t *label_json(const struct address_list *list, unsigned label)
@@ -105,8 +112,7 @@ static json_t *label_json(const struct address_list *list, unsigned label)
 
 static json_t *describe_row(const struct address_list *list, const struct row *row)
 {
-	const struct cooldown *cooling = binding_cooling(keeper_table(list->keeper), row->address,
-		binding_seconds());
+	const struct cooldown *cooling = row->cooling;
 	const struct conflict *conflict = conflict_find(list->conflicts, row->address);
 	bool taken = row->binding || row->forward;
 	char text[IP4_STRLEN];

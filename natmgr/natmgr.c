@@ -239,28 +239,51 @@ void natmgr_metrics(const struct natmgr *natmgr, FILE *out)
 	isolate_metrics(natmgr->isolate, out);
 }
 
-void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object)
+/* The list under `key` of the VM's object, where it is one of those that are described. */
+static json_t *list_of(const struct natmgr *natmgr, const uint32_t *place, const char *name,
+	json_t *objects, const char *key)
+{
+	const struct plan *plan = keeper_plan(natmgr->keeper);
+	const struct vm *vm = plan_by_name(plan, name);
+	uint32_t at = vm ? place[plan_index(plan, vm)] : 0;
+
+	return at ? json_object_get(json_array_get(objects, at - 1), key) : NULL;
+}
+
+void natmgr_describe_vms(const struct natmgr *natmgr, const struct vm *const *vms, size_t count,
+	json_t *objects)
 {
 	const struct binding_table *table = keeper_table(natmgr->keeper);
-	json_t *list = json_array();
-	char text[IP4_STRLEN];
+	const struct plan *plan = keeper_plan(natmgr->keeper);
+	/* by the plan's index: the object's in the array, plus one */
+	uint32_t *place = xcalloc(plan_count(plan), sizeof(*place));
+	char text[FORWARD_STRLEN];
 
+	for (size_t i = 0; i < count; i++) {
+		const struct vm *vm = plan_by_name(plan, vms[i]->name);
+		json_t *object = json_array_get(objects, i);
+
+		if (vm)
+			place[plan_index(plan, vm)] = (uint32_t)i + 1;
+		json_object_set_new(object, "public", json_array());
+		json_object_set_new(object, "forwards", json_array());
+		isolate_describe_vm(natmgr->isolate, vms[i], object);
+	}
 	for (size_t i = 0; i < table->count; i++) {
-		if (!strcmp(table->list[i].vm, vm->name))
+		json_t *list = list_of(natmgr, place, table->list[i].vm, objects, "public");
+
+		if (list)
 			json_array_append_new(list,
 				json_string(ip4_format(table->list[i].address, text)));
 	}
-	json_object_set_new(object, "public", list);
-	list = json_array();
 	for (size_t i = 0; i < table->forward_count; i++) {
-		char forward[FORWARD_STRLEN];
+		json_t *list = list_of(natmgr, place, table->forwards[i].vm, objects, "forwards");
 
-		if (!strcmp(table->forwards[i].vm, vm->name))
+		if (list)
 			json_array_append_new(list,
-				json_string(forward_format(&table->forwards[i], forward)));
+				json_string(forward_format(&table->forwards[i], text)));
 	}
-	json_object_set_new(object, "forwards", list);
-	isolate_describe_vm(natmgr->isolate, vm, object);
+	free(place);
 }
 
 /* --- life --------------------------------------------------------------------------------- */

@@ -64,8 +64,9 @@ json_t *natmgr_status(const struct natmgr *natmgr);
 json_t *natmgr_isolation_status(const struct natmgr *natmgr);
 /* The same as Prometheus metrics (text format 0.0.4). */
 void natmgr_metrics(const struct natmgr *natmgr, FILE *out);
-/* Adds what is bound to a VM, and whether it is isolated. */
-void natmgr_describe_vm(const struct natmgr *natmgr, const struct vm *vm, json_t *object);
+/* Adds what is bound to each VM, and whether it is isolated, to its object of the array. */
+void natmgr_describe_vms(const struct natmgr *natmgr, const struct vm *const *vms, size_t count,
+	json_t *objects);
 
 /* Before the process gives up root's rights over files: keeps open what it could not open then. */
 void natmgr_keep_lock(void);
