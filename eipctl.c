@@ -611,11 +611,14 @@ int main(int argc, char **argv)
 	const char *socket_path = DEFAULT_SOCKET;
 	const struct command *command;
 	bool as_json = false;
-	int c, used = 0, count, status;
+	int c, used = 0, count, status, at;
 
 	opterr = 0;
-	/* up to the command: what begins with a dash behind it is the command's */
-	while ((c = getopt_long(argc, argv, "+:js:Vh", long_options, NULL)) != -1) {
+	/*
+	 * Up to the command: what begins with a dash behind it is the command's. Where optind stands
+	 * after an error is another place with each libc.
+	 */
+	while (at = optind, (c = getopt_long(argc, argv, "+:js:Vh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			as_json = true;
@@ -631,10 +634,10 @@ int main(int argc, char **argv)
 			return EXIT_DONE;
 		case ':':
 			return fail(EXIT_USAGE, as_json, "%s: its value is missing; " SHORT_USAGE,
-				argv[optind - 1]);
+				argv[at]);
 		default:
 			return fail(EXIT_USAGE, as_json, "%s: no such option; " SHORT_USAGE,
-				argv[optind - 1]);
+				argv[at]);
 		}
 	}
 	argv += optind;

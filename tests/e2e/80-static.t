@@ -41,6 +41,7 @@ is "only the last part of the name counts" "$(mkdir "$T/eipctl.d" && ln -s "$FIL
 	"$T/eipctl.d/x" -V)" "$("$EIPD" -V)"
 "$T/eipctl" >"$T/usage" 2>&1
 is "the client's usage is status 2" $? 2
+like "an option without its value is named" "$("$T/eipctl" -s 2>&1)" '^eipctl: -s: its value is missing'
 
 # ---- the empty root
 BOX=$T/box
