@@ -621,11 +621,14 @@ int main(int argc, char **argv)
 	const struct command *command;
 	char **given;
 	bool as_json = false;
-	int c, used = 0, count, status;
+	int c, used = 0, count, status, at;
 
 	opterr = 0;
-	/* up to the command: what begins with a dash behind it is the command's */
-	while ((c = getopt_long(argc, argv, "+:js:Vh", long_options, NULL)) != -1) {
+	/*
+	 * Up to the command: what begins with a dash behind it is the command's. Where optind stands
+	 * after an error is another place with each libc.
+	 */
+	while (at = optind, (c = getopt_long(argc, argv, "+:js:Vh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'j':
 			as_json = true;
@@ -641,10 +644,10 @@ int main(int argc, char **argv)
 			return EXIT_DONE;
 		case ':':
 			return fail(EXIT_USAGE, as_json, "%s: its value is missing; " SHORT_USAGE,
-				argv[optind - 1]);
+				argv[at]);
 		default:
 			return fail(EXIT_USAGE, as_json, "%s: no such option; " SHORT_USAGE,
-				argv[optind - 1]);
+				argv[at]);
 		}
 	}
 	argv += optind;

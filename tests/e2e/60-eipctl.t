@@ -149,6 +149,7 @@ usage -x
 "$EIPCTL" -s >"$T/stdout" 2>"$T/stderr"
 is "usage: eipctl -s without its argument: exits 2" $? 2
 like "usage: eipctl -s without its argument: says so in one line" "$(<"$T/stderr")" $'^eipctl: -s: [^;\n]+; [^\n]+$'
+like "usage: of two options in a word it is the word that is named" "$("$EIPCTL" -xj 2>&1)" '^eipctl: -xj: no such option'
 ctl vm >"$T/stdout" 2>"$T/stderr"
 like "the first word alone: the next are told where" "$(<"$T/stderr")" 'not a whole command; eipctl help vm '
 like "options may stand before the name" "$(ctl vm show --xml vm-001)" '<interface '

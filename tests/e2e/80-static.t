@@ -41,6 +41,7 @@ is "only the last part of the name counts" "$(mkdir "$T/eipctl.d" && ln -s "$FIL
 	"$T/eipctl.d/x" -V)" "$("$EIPD" -V)"
 "$T/eipctl" >"$T/usage" 2>&1
 is "the client's usage is status 2" $? 2
+like "an option without its value is named" "$("$T/eipctl" -s 2>&1)" '^eipctl: -s: its value is missing'
 
 # ---- the empty root
 BOX=$T/box
@@ -158,10 +159,11 @@ before=$(TZ=XST-5:30 date '+%b %e %H:%M')
 box_start_there() { hv env TZ=XST-5:30 timeout 20 chroot "$BOX" /eipd >"$T/start" 2>&1 </dev/null; }
 check "it starts with its log in syslog" box_start_there
 pid=$(daemon_pid)
+check "and says so there" wait_for 5 grep -q ' VMs on br0' "$T/syslog"
 line=$(grep -m 1 ' VMs on br0' "$T/syslog")
 like "a line has priority, time and process" "$line" "^<30>[A-Z][a-z]{2} [ 0-9]{2} [0-9:]{8} eipd\[$pid\]: eipd "
 check "the time is that of TZ ($line)" grep -qE "^<30>($before|$(TZ=XST-5:30 date '+%b %e %H:%M'))" "$T/syslog"
-like "so it is in the operation log" "$(tail -n 1 "$BOX/var/log/eipd/lease.log")" '\+0530 '
+check "so it is in the operation log" wait_for 5 grep -q '+0530 ' "$BOX/var/log/eipd/lease.log"
 kill "$syslogd"
 wait_for 5 gone "$syslogd"
 syslogd "$T/syslog.new"
