@@ -603,6 +603,29 @@ static int take_json(int argc, char **argv, bool *ret_json)
 	return kept;
 }
 
+/* The first word that begins as an option and is none of the command's; NULL: there is none. */
+static const char *unknown_option(const struct command *command, int argc, char *const *argv)
+{
+	for (int i = 0; i < argc; i++) {
+		size_t len = strlen(argv[i]);
+		const char *found = strstr(command->arguments, argv[i]);
+
+		if (!strncmp(argv[i], "--", 2) &&
+			(!found || (found[len] && !strchr(" ]", found[len]))))
+			return argv[i];
+	}
+	return NULL;
+}
+
+static int wrong_arguments(const struct command *command, int argc, char *const *argv, bool as_json)
+{
+	const char *option = unknown_option(command, argc, argv);
+
+	return fail(EXIT_USAGE, as_json, "%s%s; usage: eipctl %s%s%s", option ? option : "wrong",
+		option ? ": no such option" : " arguments", command->words,
+		*command->arguments ? " " : "", command->arguments);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option long_options[] = { { "json", no_argument, NULL, 'j' },
@@ -611,6 +634,7 @@ int main(int argc, char **argv)
 	const char *socket_path = DEFAULT_SOCKET;
 	const struct command *command;
 	bool as_json = false;
+	char **arranged;
 	int c, used = 0, count, status;
 
 	opterr = 0;
@@ -652,13 +676,12 @@ int main(int argc, char **argv)
 		print_command(command);
 		return EXIT_DONE;
 	}
-	argv = arguments_arrange(command->arguments, command->min_args, command->max_args, &argc,
-		argv);
-	if (!argv)
-		return fail(EXIT_USAGE, as_json, "wrong arguments; usage: eipctl %s%s%s",
-			command->words, *command->arguments ? " " : "", command->arguments);
-	status = command->print ? run(socket_path, command, argc, argv, as_json)
-				: help(argc, argv, as_json);
-	free(argv);
+	arranged = arguments_arrange(command->arguments, command->min_args, command->max_args,
+		&argc, argv);
+	if (!arranged)
+		return wrong_arguments(command, argc, argv, as_json);
+	status = command->print ? run(socket_path, command, argc, arranged, as_json)
+				: help(argc, arranged, as_json);
+	free(arranged);
 	return status;
 }

@@ -664,7 +664,7 @@ mkdir "$STATE/isolated"
 for what in "the kernel has the table" "the kernel has no table"; do
 	check "a file that cannot be read, $what: it does not start" not daemon_start
 	like "and says why, and what to do" "$(<"$T/start")" "$STATE/isolated cannot be read .*not known; .*remove"
-	like "-t says so as well" "$(eipd -t 2>&1)" "$STATE/isolated: cannot be read"
+	like "-t says so as well" "$(eipd -t 2>&1)" "$STATE/isolated:[0-9:]* cannot be read"
 	[[ $what != *has\ the* ]] || cut_off_port "$what: it is cut off" vm-001
 	hv nft delete table bridge eipd 2>/dev/null
 done
