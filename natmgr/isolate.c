@@ -906,6 +906,9 @@ static int open_kernel(struct isolate *isolate, char **ret_error)
 	else if (nft_new(isolate->loop, GUARD_TABLE, on_transaction, isolate, &isolate->nft))
 		isolate->nft = NULL;
 	isolate->knows_bridges = isolate->nft && !check_rules(isolate->nft, true, error);
+	if (isolate->anti_spoof && isolate->nft && !isolate->knows_bridges)
+		log_info("isolation: this kernel's rules cannot tell bridges apart (no "
+			 "nft_meta_bridge); ports are guarded one by one");
 	return err;
 }
 
