@@ -364,12 +364,13 @@ static void look_soon(struct isolate *isolate)
 			LOOK_AGAIN_MS + isolate->look_cost * LOOK_PAUSE, look_due, isolate);
 }
 
+/* What cannot be asked for a moment is not gone. */
 static bool is_link(struct isolate *isolate, const struct port *port)
 {
 	struct netlink_link link;
+	int err = netlink_link_get_index(isolate->route, port->index, &link);
 
-	return !netlink_link_get_index(isolate->route, port->index, &link) &&
-		!strcmp(link.name, port->name);
+	return err ? err != -ENODEV : !strcmp(link.name, port->name);
 }
 
 static void add_link(struct isolate *isolate, struct port_list *known, const struct port *port)
@@ -905,6 +906,9 @@ static int open_kernel(struct isolate *isolate, char **ret_error)
 	else if (nft_new(isolate->loop, GUARD_TABLE, on_transaction, isolate, &isolate->nft))
 		isolate->nft = NULL;
 	isolate->knows_bridges = isolate->nft && !check_rules(isolate->nft, true, error);
+	if (isolate->anti_spoof && isolate->nft && !isolate->knows_bridges)
+		log_info("isolation: this kernel's rules cannot tell bridges apart (no "
+			 "nft_meta_bridge); ports are guarded one by one");
 	return err;
 }
 

@@ -184,10 +184,10 @@ vm-001 offer,offer-all vm-002,lan,host,forensics | nobody
 vm-001 discover,request,rebind,renew host        | only vm-001 host
 vm-001 discover/to=vm-002 host                   | nobody
 
-vm-001 icmp/ip=stranger,udp/ip=stranger,tcp/ip=stranger vm-002,lan,host,outside | nobody
+vm-001 icmp/ip=stranger,udp/ip=stranger,tcp/ip=stranger vm-002,lan,host,outside,forensics,far-forensics | nobody
 vm-001 icmp/ip=vm-002,icmp/ip=host,udp/ip=forensics,udp/ip=far-forensics vm-003,lan,host,outside | nobody
-vm-001 icmp/mac=stranger,udp/mac=stranger,arp/mac=stranger,arp-reply/mac=stranger vm-002,lan,host | nobody
-vm-001 icmp/mac=stranger/ip=stranger,tcp/mac=stranger/ip=stranger vm-002,lan,host,outside | nobody
+vm-001 icmp/mac=stranger,udp/mac=stranger,arp/mac=stranger,arp-reply/mac=stranger vm-002,lan,host,forensics | nobody
+vm-001 icmp/mac=stranger/ip=stranger,tcp/mac=stranger/ip=stranger vm-002,lan,host,outside,forensics,far-forensics | nobody
 vm-001 icmp/mac=vm-002/ip=vm-002,icmp/mac=lan/ip=forensics,ping6/mac=vm-002 vm-003,lan,host | nobody
 vm-001 arp-reply/ip=host,arp-unicast/ip=host   vm-002,vm-003,lan,forensics | nobody
 vm-001 arp-reply/ip=vm-002,arp/ip=vm-002       vm-003,lan,host,forensics   | nobody

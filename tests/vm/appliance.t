@@ -153,6 +153,7 @@ wait_for 20 prompts 3
 echo >&"$keyboard"
 like "with the new configuration: anti-spoof" "$(appliance eipctl status)" 'anti_spoof +yes'
 is "the kernel misses nothing for it" "$(appliance "logread | grep -E 'warning|err'")" ""
+is "its rules can tell bridges apart" "$(appliance "logread | grep -c 'tell bridges apart'")" 0
 check "the guest reboots" guest_reboots tap2 "$LAN" "$IP1"
 check "and has its address again" wait_for 60 console tap2 "guest: bound $IP1" 2
 done_testing
