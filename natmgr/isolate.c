@@ -915,7 +915,7 @@ static int open_kernel(struct isolate *isolate, char **ret_error)
 int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate, char **ret_error)
 {
 	struct isolate *isolate = xcalloc(1, sizeof(*isolate));
-	bool changed;
+	bool changed, is_guarding;
 	int err;
 
 	isolate->loop = setup->loop;
@@ -931,7 +931,9 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 			ret_error);
 	if (!err) {
 		changed = isolation_follow(&isolate->isolation, setup->plan);
-		changed = look(isolate) || changed;
+		/* with nobody to guard, where the VMs are can wait until DHCP answers */
+		is_guarding = isolate->anti_spoof || isolate->isolation.count;
+		changed = (is_guarding ? look(isolate) : look_at_ports(isolate)) || changed;
 		if (sync_kernel(isolate) && isolate->anti_spoof) {
 			err = -EPROTONOSUPPORT;
 			*ret_error = xasprintf("[inner] anti-spoof: %s", isolate->error);
@@ -946,6 +948,7 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	}
 	loop_timer_set(isolate->loop, &isolate->resync,
 		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
+	look_begin(isolate);
 	*ret_isolate = isolate;
 	return 0;
 }
