@@ -618,7 +618,7 @@ refused "rejoin without a name" 2 'usage|arguments' vm rejoin
 refused "not an address" 1 'nonsense' vm isolate vm-002 --allow nonsense
 refused "a prefix too long" 1 '10\.0\.0\.0/33' vm isolate vm-002 --allow 10.0.0.0/33
 refused "IPv6" 1 'fd00::/64' vm isolate vm-002 --allow fd00::/64
-refused "an unknown option" '1|2' 'alow' vm isolate vm-002 --alow 10.0.0.0/8
+refused "an unknown option" '1|2' '--allow ADDR' vm isolate vm-002 --alow 10.0.0.0/8
 refused "an option without its value" '1|2' 'allow' vm isolate vm-002 --allow
 refused "a name that no VM can have" 1 'no_name' vm isolate no_name!
 is "nobody is isolated by any of them" "$(isolated)" '["vm-001"]'
