@@ -295,7 +295,7 @@ static const struct command commands[] = {
 		NULL, "eipctl vm port vm-001 tap1" },
 	{ "ip list", "", 0, 0, print_addresses, "the public addresses",
 		"Each address of the pool: free, bound, in cooldown (it rests before another\n"
-		"VM may have it) or in conflict (somebody else answered for it on the wire);\n"
+		"VM may have it) or in conflict (somebody else has it);\n"
 		"the VM, the label on the outer interface, and how many connections use it.",
 		NULL, "eipctl ip list" },
 	{ "ip bind", "VM [ADDR]", 1, 2, print_binding, "give a VM a public address",

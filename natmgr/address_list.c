@@ -114,14 +114,15 @@ static json_t *describe_row(const struct address_list *list, const struct row *r
 {
 	const struct cooldown *cooling = row->cooling;
 	const struct conflict *conflict = conflict_find(list->conflicts, row->address);
+	bool is_foreign = binding_is_foreign(keeper_table(list->keeper), row->address);
 	bool taken = row->binding || row->forward;
 	char text[IP4_STRLEN];
 	json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:I}", "address",
 		ip4_format(row->address, text), "state",
-		taken              ? "bound"
-			: conflict ? "conflict"
-			: cooling  ? "cooldown"
-				   : "free",
+		taken                            ? "bound"
+			: conflict || is_foreign ? "conflict"
+			: cooling                ? "cooldown"
+						 : "free",
 		"vm", row->binding ? json_string(row->binding->vm) : json_null(), "label",
 		row->binding           ? label_json(list, row->binding->label)
 			: row->forward ? label_json(list, row->forward->label)

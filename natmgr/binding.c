@@ -70,11 +70,7 @@ const struct forward *forward_of(const struct binding_table *table, uint32_t add
 	return NULL;
 }
 
-/*
- * Somebody else's on the interface itself, as the host's own is, or the address of its network or
- * of all hosts there.
- */
-static bool is_foreign(const struct binding_table *table, uint32_t address)
+bool binding_is_foreign(const struct binding_table *table, uint32_t address)
 {
 	return table->foreign_address_count &&
 		bsearch(&address, table->foreign_addresses, table->foreign_address_count,
@@ -93,7 +89,7 @@ static bool may_have(const struct binding_table *table, uint32_t address, const 
 	const struct cooldown *cooling = binding_cooling(table, address, now);
 
 	return !binding_find(table, address) && !forward_of(table, address) &&
-		!is_foreign(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
+		!binding_is_foreign(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
 }
 
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
@@ -249,7 +245,7 @@ static int check_available(const struct binding_table *table, const struct confi
 	char text[IP4_STRLEN];
 
 	ip4_format(address, text);
-	if (is_foreign(table, address)) {
+	if (binding_is_foreign(table, address)) {
 		*ret_error =
 			xasprintf("%s is on %s already, and not put there by eipd, or means the "
 				  "network or all hosts there; take another address",
@@ -640,7 +636,7 @@ static uint32_t cooling_for(const struct binding_table *table, const struct conf
 
 		if (cooling->until > now && had_it(cooling, vm) &&
 			config_pool_contains(config, cooling->address) &&
-			!is_foreign(table, cooling->address))
+			!binding_is_foreign(table, cooling->address))
 			return cooling->address;
 	}
 	return 0;

@@ -64,6 +64,11 @@ void binding_table_copy(const struct binding_table *from, struct binding_table *
 struct binding *binding_find(const struct binding_table *table, uint32_t address);
 const struct cooldown *binding_cooling(const struct binding_table *table, uint32_t address,
 	time_t now);
+/*
+ * Somebody else's on the interface itself, as the host's own is, or the address of its network or
+ * of all hosts there: nobody can be given it.
+ */
+bool binding_is_foreign(const struct binding_table *table, uint32_t address);
 /* The VM's first address, which is the source of its own connections; NULL: none. */
 const struct binding *binding_first(const struct binding_table *table, const char *vm);
 

@@ -156,6 +156,13 @@ struct numbers {
 	uint64_t pool, bound, cooling, conflicting, free;
 };
 
+/* Of the pool, and nobody's by us. */
+static bool is_spare(const struct natmgr *natmgr, const struct desired *desired, uint32_t address)
+{
+	return config_pool_contains(natmgr->config, address) && !desired_find(desired, address);
+}
+
+/* By the states that `ip list` tells. */
 static struct numbers count_addresses(const struct natmgr *natmgr)
 {
 	const struct binding_table *table = keeper_table(natmgr->keeper);
@@ -173,15 +180,17 @@ static struct numbers count_addresses(const struct natmgr *natmgr)
 	/* nobody may have these yet */
 	for (size_t i = 0; i < table->cooling_count; i++)
 		numbers.cooling += table->cooling[i].until > binding_seconds() &&
-			config_pool_contains(config, table->cooling[i].address);
-	/* nor those that somebody else has */
-	for (size_t i = 0; i < conflicts->count; i++) {
-		uint32_t address = conflicts->list[i].address;
-
-		numbers.conflicting += conflict_find(conflicts, address) &&
-			config_pool_contains(config, address) && !desired_find(&desired, address) &&
-			!binding_cooling(table, address, binding_seconds());
-	}
+			is_spare(natmgr, &desired, table->cooling[i].address) &&
+			!conflict_find(conflicts, table->cooling[i].address) &&
+			!binding_is_foreign(table, table->cooling[i].address);
+	/* nor those that somebody else has, on the wire or on the interface */
+	for (size_t i = 0; i < conflicts->count; i++)
+		numbers.conflicting += conflict_find(conflicts, conflicts->list[i].address) &&
+			is_spare(natmgr, &desired, conflicts->list[i].address) &&
+			!binding_is_foreign(table, conflicts->list[i].address);
+	for (size_t i = 0; i < table->foreign_address_count; i++)
+		numbers.conflicting += is_spare(natmgr, &desired, table->foreign_addresses[i]) &&
+			(i == 0 || table->foreign_addresses[i] != table->foreign_addresses[i - 1]);
 	desired_done(&desired);
 	numbers.free -= numbers.cooling + numbers.conflicting;
 	return numbers;

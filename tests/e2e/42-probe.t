@@ -91,6 +91,10 @@ conf outer.probe yes
 daemon_up
 is "the network of eth0 as a pool: the first that anybody can have is chosen" \
 	"$(field 'd["address"]' ip bind vm-001)" 20.251.48.2
+is "ip list shows those that nobody can have" \
+	"$(field '[a["address"].split(".")[3] for a in d if a["state"] == "conflict"]' ip list)" \
+	'["0", "1", "10", "105", "255"]'
+is "and they do not count as free" "$(field 'd["nat"]["free"]' status)" 250
 for address in 0 10 255; do
 	refused "not 20.251.48.$address" 1 "20.251.48.$address is on eth0 already.* or means the network" \
 		ip bind vm-001 "20.251.48.$address"
