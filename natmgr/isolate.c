@@ -3,7 +3,7 @@
  * isolate owns the order of things around an isolation: list, file, kernel, public addresses,
  * answer. It must not know how rules look, nor how they are told to the kernel.
  */
-#include "natmgr/isolate.h"
+#include "natmgr/isolate_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,50 +11,10 @@
 
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/netlink.h"
-#include "natmgr/drop_count.h"
 #include "natmgr/isolate_command.h"
 #include "natmgr/isolation_store.h"
-#include "natmgr/nft.h"
-#include "natmgr/seating.h"
 
-/* Several VMs that come at once are seated at once. */
-#define SETTLE_MS 5
-/* What the kernel could not tell is asked again after this. */
-#define LOOK_AGAIN_MS 100
-/* So many VMs of the plan are looked for at once; then there is a pause of so many times that. */
-#define LOOK_PART  256
-#define LOOK_PAUSE 10
-
-struct isolate {
-	struct loop *loop;
-	struct events *events;
-	const struct config *config;
-	struct ip4_prefix inner;
-	struct isolation isolation;
-	struct seating seating;
-	char *state_path;
-	struct nl_sock *route;
-	struct netlink_fdb_monitor fdb;
-	struct netlink_link bridge;
-	unsigned uplink;    /* index of the link; 0: it is not there */
-	bool knows_bridges; /* as struct guard_settings; else: */
-	unsigned *others;   /* indexes of ports of other bridges */
-	size_t other_count;
-	struct nft *nft; /* NULL: this kernel has no nfnetlink */
-	struct loop_timer resync, settle, look_again, look_on;
-	size_t cursor;   /* of the plan: from there on look_on looks */
-	bool has_missed; /* what the bridge learned since that began */
-	bool must_list;  /* this kernel cannot be asked for one MAC */
-	struct isolate_commands *commands;
-	struct drop_count drops;
-	uint64_t look_cost; /* in milliseconds */
-	uint64_t repaired;
-	char error[NFT_ERROR_SIZE]; /* of the last sync; "": it worked */
-	bool anti_spoof;
-};
-
-static void save_or_warn(struct isolate *isolate)
+void isolate_save(struct isolate *isolate)
 {
 	int err = isolation_store_save(isolate->state_path, &isolate->isolation);
 
@@ -63,98 +23,9 @@ static void save_or_warn(struct isolate *isolate)
 			strerror(-err));
 }
 
-/* --- frames that pass no hook -------------------------------------------------------------- */
-
-static void set_mask(struct isolate *isolate, const struct port *port, uint16_t mask)
-{
-	struct netlink_link link;
-	int err = netlink_port_set_group_fwd_mask(isolate->route, port->index, mask);
-
-	/* older kernels pass over what they do not know */
-	if (!err)
-		err = netlink_link_get_index(isolate->route, port->index, &link);
-	if (!err && link.group_fwd_mask != mask)
-		err = -EOPNOTSUPP;
-	if (err && err != -ENODEV)
-		log_error("isolation: frames to 01:80:c2:00:00:0e from port %s pass all rules: "
-			  "group_fwd_mask cannot be set: %s (Linux 4.15 has it)",
-			port->name, strerror(-err));
-}
-
-static bool is_guarded(const struct isolate *isolate, const struct port *port)
-{
-	for (size_t i = 0; i < isolate->isolation.count; i++) {
-		const struct isolated *isolated = &isolate->isolation.list[i];
-
-		for (size_t p = 0; p < isolated->port_count; p++) {
-			if (isolated->ports[p].index == port->index)
-				return true;
-		}
-	}
-	return isolate->anti_spoof;
-}
-
-static bool lacks_mask(const struct isolate *isolate, const struct port *port)
-{
-	return (~port->group_fwd_mask & GUARD_FWD_MASK) && is_guarded(isolate, port);
-}
-
-/* First: only the file knows what the ports had. True: it is to be written. */
-static bool note_masks(struct isolate *isolate)
-{
-	bool is_new = false;
-
-	for (size_t i = 0; i < isolate->seating.port_count; i++) {
-		const struct port *port = &isolate->seating.ports[i];
-
-		if (lacks_mask(isolate, port))
-			is_new = isolation_note_mask(&isolate->isolation, port) || is_new;
-	}
-	return is_new;
-}
-
-/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
-static void guard_ports(struct isolate *isolate)
-{
-	if (note_masks(isolate))
-		save_or_warn(isolate);
-	for (size_t i = 0; i < isolate->seating.port_count; i++) {
-		struct port *port = &isolate->seating.ports[i];
-
-		if (!lacks_mask(isolate, port))
-			continue;
-		port->group_fwd_mask |= GUARD_FWD_MASK;
-		set_mask(isolate, port, port->group_fwd_mask);
-	}
-}
-
-/*
- * What ports had that are not guarded any more, they have again; before the rules go. True: the file
- * is to be written.
- */
-static bool release_ports(struct isolate *isolate)
-{
-	struct isolation *isolation = &isolate->isolation;
-	size_t before = isolation->mask_count, kept = 0;
-
-	for (size_t i = 0; i < before; i++) {
-		const struct port had = isolation->masks[i];
-		struct port *port = seating_port(&isolate->seating, had.index);
-
-		if (port && is_guarded(isolate, port)) {
-			isolation->masks[kept++] = had;
-		} else if (port) {
-			port->group_fwd_mask = had.group_fwd_mask;
-			set_mask(isolate, port, port->group_fwd_mask);
-		}
-	}
-	isolation->mask_count = kept;
-	return kept != before;
-}
-
 /* --- the kernel --------------------------------------------------------------------------- */
 
-static int sync_kernel(struct isolate *isolate)
+int isolate_sync(struct isolate *isolate)
 {
 	struct guard_settings settings = { .inner = isolate->inner,
 		.bridge = isolate->config->inner.bridge,
@@ -176,8 +47,8 @@ static int sync_kernel(struct isolate *isolate)
 	if (isolate->anti_spoof)
 		settings.seat_count = seating_list(&isolate->seating, &seats);
 	settings.seats = seats;
-	if (release_ports(isolate))
-		save_or_warn(isolate);
+	if (isolate_release_ports(isolate))
+		isolate_save(isolate);
 	guard_build(&isolate->isolation, &settings, &want);
 	if (isolate->nft)
 		err = nft_sync(isolate->nft, &want, &repaired, error);
@@ -187,7 +58,7 @@ static int sync_kernel(struct isolate *isolate)
 	if (!isolate->nft)
 		nft_table_done(&want);
 	if (!err)
-		guard_ports(isolate);
+		isolate_guard_ports(isolate);
 	if (err && strcmp(error, isolate->error) != 0)
 		log_error("isolation: %s", error);
 	snprintf(isolate->error, sizeof(isolate->error), "%s", err ? error : "");
@@ -204,10 +75,10 @@ static int sync_kernel(struct isolate *isolate)
 
 static void settled(void *ctx)
 {
-	(void)sync_kernel(ctx);
+	(void)isolate_sync(ctx);
 }
 
-static void sync_soon(struct isolate *isolate, unsigned ms)
+void isolate_sync_soon(struct isolate *isolate, unsigned ms)
 {
 	if (!isolate->settle.active)
 		loop_timer_set(isolate->loop, &isolate->settle, ms, settled, isolate);
@@ -216,421 +87,17 @@ static void sync_soon(struct isolate *isolate, unsigned ms)
 /* Somebody, perhaps we ourselves, changed nf_tables. */
 static void on_transaction(void *ctx)
 {
-	sync_soon(ctx, 0);
+	isolate_sync_soon(ctx, 0);
 }
 
-/* --- ports -------------------------------------------------------------------------------- */
-
-struct port_list {
-	const char *uplink;
-	unsigned bridge_index, uplink_index;
-	struct port *ports;
-	size_t count, cap;
-	unsigned *others;
-	size_t other_count;
-};
-
-static void add_port(struct port_list *list, const struct port *port)
-{
-	if (list->count == list->cap) {
-		list->cap = list->cap ? list->cap * 2 : 64;
-		list->ports = xrealloc(list->ports, list->cap, sizeof(*port));
-	}
-	list->ports[list->count++] = *port;
-}
-
-/* What comes from the uplink is not a VM's; it is never cut off. */
-static void take_port(void *ctx, const struct netlink_link *link)
-{
-	struct port_list *list = ctx;
-	struct port port = {
-		.index = link->index, .group_fwd_mask = link->group_fwd_mask, .mac = link->mac
-	};
-
-	if (link->master != list->bridge_index) {
-		list->others = xrealloc(list->others, list->other_count + 1, sizeof(*list->others));
-		list->others[list->other_count++] = link->index;
-		return;
-	}
-	if (!strcmp(link->name, list->uplink)) {
-		list->uplink_index = link->index;
-		return;
-	}
-	memcpy(port.name, link->name, sizeof(port.name));
-	add_port(list, &port);
-}
-
-static int compare_ports(const void *a, const void *b)
-{
-	const struct port *pa = a, *pb = b;
-
-	return pa->index < pb->index ? -1 : pa->index > pb->index;
-}
-
-static void log_port(struct isolate *isolate, const struct isolated *isolated,
-	const struct port *port)
-{
-	log_info("isolation: %s is cut off on port %s", isolated->vm, port->name);
-	events_post(isolate->events, "isolated-port",
-		json_pack("{s:s, s:s}", "vm", isolated->vm, "port", port->name));
-}
-
-/* The host says that it is somebody else's. */
-static bool is_others(const struct isolate *isolate, const struct isolated *isolated,
-	const struct port *port)
-{
-	const struct mac *claimed = isolation_claimed(&isolate->isolation, port);
-	const struct vm *owner = seating_owner(&isolate->seating, port);
-
-	if (!claimed && !owner)
-		return false;
-	return !isolated->ip || !mac_equal(claimed ? claimed : &owner->mac, &isolated->mac);
-}
-
-struct seeing {
-	struct isolate *isolate;
-	struct isolated *isolated;
-	bool changed;
-};
-
-static void see(void *ctx, const struct port *port)
-{
-	struct seeing *seeing = ctx;
-
-	if (!port || is_others(seeing->isolate, seeing->isolated, port) ||
-		!isolated_see(seeing->isolated, port))
-		return;
-	log_port(seeing->isolate, seeing->isolated, port);
-	seeing->changed = true;
-}
-
-/* It was made for the VM, which is in no plan any more. */
-static bool is_left_behind(const struct isolate *isolate, const struct isolated *isolated,
-	const struct port *port)
-{
-	const struct mac *claimed = isolation_claimed(&isolate->isolation, port);
-
-	return isolated->ip &&
-		(claimed ? mac_equal(claimed, &isolated->mac)
-			 : link_is_of(&port->mac, &isolated->mac));
-}
-
-/* The host has said it, also of a link that is no port of the bridge yet. */
-static void see_claimed(struct seeing *seeing)
-{
-	const struct isolation *isolation = &seeing->isolate->isolation;
-
-	for (size_t i = 0; seeing->isolated->ip && i < isolation->claim_count; i++) {
-		if (mac_equal(&isolation->claims[i].mac, &seeing->isolated->mac))
-			see(seeing, &isolation->claims[i].port);
-	}
-}
-
-/* What the host says of ports goes before what the hand has named, and what was seen. */
-static bool see_known(struct isolate *isolate, struct isolated *isolated)
-{
-	const struct vm *vm = plan_by_name(isolate->seating.plan, isolated->vm);
-	struct seeing seeing = { isolate, isolated, false };
-
-	for (size_t i = isolated->port_count; i-- > 0;) {
-		const struct port port = isolated->ports[i];
-
-		if (!is_others(isolate, isolated, &port))
-			continue;
-		log_warning("isolation: port %s is not that of %s, as the host says now; it is not "
-			    "cut off for it any more",
-			port.name, isolated->vm);
-		seeing.changed = isolated_forget(isolated, port.index) || seeing.changed;
-	}
-	see_claimed(&seeing);
-	if (*isolated->wanted_port)
-		see(&seeing, seating_port_by_name(&isolate->seating, isolated->wanted_port));
-	if (vm)
-		seating_each_port(&isolate->seating, vm, see, &seeing);
-	for (size_t i = 0; !vm && i < isolate->seating.port_count; i++) {
-		if (is_left_behind(isolate, isolated, &isolate->seating.ports[i]))
-			see(&seeing, &isolate->seating.ports[i]);
-	}
-	return seeing.changed;
-}
-
-static void look_due(void *ctx);
-
-/* A guest can have a bridge learn and forget MACs without end: looking takes a small part of our time. */
-static void look_soon(struct isolate *isolate)
-{
-	if (!isolate->look_again.active)
-		loop_timer_set(isolate->loop, &isolate->look_again,
-			LOOK_AGAIN_MS + isolate->look_cost * LOOK_PAUSE, look_due, isolate);
-}
-
-/* What cannot be asked for a moment is not gone. */
-static bool is_link(struct isolate *isolate, const struct port *port)
-{
-	struct netlink_link link;
-	int err = netlink_link_get_index(isolate->route, port->index, &link);
-
-	return err ? err != -ENODEV : !strcmp(link.name, port->name);
-}
-
-static void add_link(struct isolate *isolate, struct port_list *known, const struct port *port)
-{
-	if (!seating_port(&isolate->seating, port->index) && is_link(isolate, port))
-		add_port(known, port);
-}
-
-/*
- * Of isolated VMs: ports that are no more. One that only left the bridge is kept, as its guest may
- * have another MAC by now: nothing would tell whose port it is when it comes back.
- */
-static bool forget_ports(struct isolate *isolate)
-{
-	struct port_list known = { 0 };
-	bool changed;
-
-	for (size_t i = 0; i < isolate->seating.port_count; i++)
-		add_port(&known, &isolate->seating.ports[i]);
-	for (size_t i = 0; i < isolate->isolation.count; i++) {
-		const struct isolated *isolated = &isolate->isolation.list[i];
-
-		for (size_t p = 0; p < isolated->port_count; p++)
-			add_link(isolate, &known, &isolated->ports[p]);
-	}
-	for (size_t i = 0; i < isolate->isolation.claim_count; i++)
-		add_link(isolate, &known, &isolate->isolation.claims[i].port);
-	changed = isolation_prune(&isolate->isolation, known.ports, known.count);
-	free(known.ports);
-	return changed;
-}
-
-/* True: they are not as before. Takes the list over. */
-static bool take_ports(struct isolate *isolate, struct port_list *list)
-{
-	bool changed = list->other_count != isolate->other_count ||
-		(list->other_count &&
-			memcmp(list->others, isolate->others,
-				list->other_count * sizeof(*list->others)) != 0);
-
-	free(isolate->others);
-	isolate->others = list->others;
-	isolate->other_count = list->other_count;
-	isolate->uplink = list->uplink_index;
-	if (list->count)
-		qsort(list->ports, list->count, sizeof(*list->ports), compare_ports);
-	return seating_set_ports(&isolate->seating, list->ports, list->count) || changed;
-}
-
-static bool hear(struct isolate *isolate)
-{
-	return seating_hear(&isolate->seating, &isolate->isolation);
-}
-
-/* Which ports there are. True: an isolated VM has another port than before. */
-static bool look_at_ports(struct isolate *isolate)
-{
-	struct port_list list = { .uplink = isolate->config->inner.uplink };
-	struct netlink_link bridge = { 0 };
-	bool changed;
-	int err = netlink_link_get(isolate->route, isolate->config->inner.bridge, &bridge);
-
-	list.bridge_index = bridge.index;
-	if (!err)
-		err = netlink_port_list(isolate->route, isolate->knows_bridges ? bridge.index : 0,
-			take_port, &list);
-	if (err && err != -ENODEV) {
-		/* the list changed while it was told, or there was no room to tell it: that a port
-		 * is not in it does not mean that it is gone */
-		free(list.ports);
-		free(list.others);
-		look_soon(isolate);
-		return false;
-	}
-	isolate->fdb.bridge_index = bridge.index;
-	isolate->bridge = bridge;
-	changed = take_ports(isolate, &list);
-	changed = hear(isolate) || changed;
-	if (changed && (isolate->anti_spoof || isolate->isolation.count))
-		sync_soon(isolate, 0);
-	changed = forget_ports(isolate);
-	for (size_t i = 0; i < isolate->isolation.count; i++)
-		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
-	return changed;
-}
-
-/* The bridge learned a MAC. True: an isolated VM has a port more. */
-static bool learn(struct isolate *isolate, const struct mac *mac, unsigned index)
-{
-	struct isolated *isolated = isolation_find_mac(&isolate->isolation, mac);
-	const struct vm *vm = plan_by_mac(isolate->seating.plan, mac);
-	struct seeing seeing = { isolate, isolated, false };
-
-	if (seating_learn(&isolate->seating, mac, index) && isolate->anti_spoof)
-		sync_soon(isolate, SETTLE_MS);
-	/* where the host says where it is, its MAC elsewhere is somebody else's lie */
-	if (isolated && !(vm && seating_is_said(&isolate->seating, vm)))
-		see(&seeing, seating_port(&isolate->seating, index));
-	return seeing.changed;
-}
-
-struct learning {
-	struct isolate *isolate;
-	bool changed;
-};
-
-static void take_learned(void *ctx, const struct mac *mac, unsigned port)
-{
-	struct learning *learning = ctx;
-
-	learning->changed = learn(learning->isolate, mac, port) || learning->changed;
-}
-
-/* True: an isolated VM has a port more. */
-static bool look_for(struct isolate *isolate, const struct mac *mac)
-{
-	unsigned port;
-	int err = netlink_fdb_find(isolate->route, &isolate->bridge, mac, &port);
-
-	if (!err)
-		return learn(isolate, mac, port);
-	if (err != -ENOENT && err != -ENODEV)
-		isolate->must_list = true;
-	return false;
-}
-
-/*
- * Where the bridge has seen the MACs of isolated VMs, and of some of the plan: we ask for these, as
- * it can have learned any number of others. True: an isolated VM has another port than before.
- */
-static bool look_for_some(struct isolate *isolate, size_t from, size_t to)
-{
-	const struct seating *seating = &isolate->seating;
-	bool changed = false;
-
-	for (size_t i = 0; !from && i < isolate->isolation.count; i++) {
-		const struct isolated *isolated = &isolate->isolation.list[i];
-		const struct mac mac = isolated->mac;
-
-		if (isolated->ip && !plan_by_mac(seating->plan, &mac))
-			changed = look_for(isolate, &mac) || changed;
-	}
-	for (size_t i = from; i < to; i++) {
-		const struct vm *vm = plan_vm(seating->plan, i);
-
-		if (!seating_is_said(seating, vm) &&
-			!(seating->is_sticky && seating_of(seating, vm)))
-			changed = look_for(isolate, &vm->mac) || changed;
-	}
-	return changed;
-}
-
-/* All that the bridge has learned, where it cannot be asked (Linux 5.0 can). */
-static bool look_through(struct isolate *isolate)
-{
-	struct learning learning = { isolate, false };
-
-	if (isolate->bridge.index &&
-		netlink_fdb_list(isolate->route, isolate->bridge.index, take_learned, &learning))
-		look_soon(isolate);
-	return learning.changed;
-}
-
-/* At once, and all of it. True: an isolated VM has another port than before. */
-static bool look(struct isolate *isolate)
-{
-	bool changed = look_at_ports(isolate);
-
-	changed = look_for_some(isolate, 0, plan_count(isolate->seating.plan)) || changed;
-	/* a MAC may be of a VLAN that we have not asked for */
-	if (isolate->must_list || isolate->bridge.vlan)
-		changed = look_through(isolate) || changed;
-	return changed;
-}
-
-static void look_on(void *ctx);
-
-/* Part by part, with pauses. */
-static void look_begin(struct isolate *isolate)
-{
-	isolate->cursor = 0;
-	loop_timer_set(isolate->loop, &isolate->look_on, 0, look_on, isolate);
-}
-
-static void look_on(void *ctx)
-{
-	struct isolate *isolate = ctx;
-	size_t count = plan_count(isolate->seating.plan), from = isolate->cursor;
-	uint64_t began = loop_now();
-	bool changed;
-
-	if (isolate->must_list) {
-		changed = look_through(isolate);
-		isolate->cursor = count;
-	} else {
-		isolate->cursor = from + LOOK_PART < count ? from + LOOK_PART : count;
-		changed = look_for_some(isolate, from, isolate->cursor);
-	}
-	isolate->look_cost = loop_now() - began;
-	if (changed) {
-		(void)sync_kernel(isolate);
-		save_or_warn(isolate);
-	}
-	if (isolate->cursor < count)
-		loop_timer_set(isolate->loop, &isolate->look_on,
-			1 + isolate->look_cost * LOOK_PAUSE, look_on, isolate);
-	else if (isolate->has_missed)
-		look_soon(isolate);
-}
-
-static void on_learned(void *ctx, const struct mac *mac, unsigned port)
-{
-	struct isolate *isolate = ctx;
-
-	/* a port that we have not heard of: the link is newer than its message */
-	if (port != isolate->uplink && !seating_port(&isolate->seating, port) &&
-		(isolation_find_mac(&isolate->isolation, mac) ||
-			plan_by_mac(isolate->seating.plan, mac)))
-		look_soon(isolate);
-	if (!learn(isolate, mac, port))
-		return;
-	(void)sync_kernel(isolate);
-	save_or_warn(isolate);
-}
-
-static void look_and_sync(struct isolate *isolate)
-{
-	bool changed = look_at_ports(isolate);
-
-	(void)sync_kernel(isolate);
-	if (changed)
-		save_or_warn(isolate);
-	if (!isolate->look_on.active)
-		look_begin(isolate);
-}
-
-static void look_due(void *ctx)
-{
-	struct isolate *isolate = ctx;
-
-	isolate->has_missed = false;
-	look_and_sync(isolate);
-}
-
-/* More was learned at once than we were told. */
-static void on_missed(void *ctx)
-{
-	struct isolate *isolate = ctx;
-
-	isolate->has_missed = true;
-	if (!isolate->look_on.active)
-		look_soon(isolate);
-}
+/* --- what others tell of ------------------------------------------------------------------ */
 
 void isolate_links_changed(struct isolate *isolate)
 {
-	if (!look_at_ports(isolate))
+	if (!isolate_look_at_ports(isolate))
 		return;
-	(void)sync_kernel(isolate);
-	save_or_warn(isolate);
+	(void)isolate_sync(isolate);
+	isolate_save(isolate);
 }
 
 static void resync_due(void *ctx)
@@ -639,7 +106,7 @@ static void resync_due(void *ctx)
 
 	loop_timer_set(isolate->loop, &isolate->resync,
 		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
-	look_and_sync(isolate);
+	isolate_look_and_sync(isolate);
 }
 
 void isolate_replan(struct isolate *isolate, const struct plan *plan,
@@ -648,13 +115,13 @@ void isolate_replan(struct isolate *isolate, const struct plan *plan,
 	bool changed = isolation_follow(&isolate->isolation, plan);
 
 	seating_replan(&isolate->seating, plan, change);
-	(void)hear(isolate);
-	changed = look_at_ports(isolate) || changed;
+	(void)isolate_hear(isolate);
+	changed = isolate_look_at_ports(isolate) || changed;
 	if (changed || isolate->anti_spoof)
-		(void)sync_kernel(isolate);
+		(void)isolate_sync(isolate);
 	if (changed)
-		save_or_warn(isolate);
-	look_begin(isolate);
+		isolate_save(isolate);
+	isolate_look_begin(isolate);
 }
 
 /* --- changes ------------------------------------------------------------------------------ */
@@ -664,9 +131,9 @@ static void roll_back(struct isolate *isolate, struct isolation *before)
 {
 	isolation_done(&isolate->isolation);
 	isolate->isolation = *before;
-	(void)hear(isolate);
-	save_or_warn(isolate);
-	(void)sync_kernel(isolate);
+	(void)isolate_hear(isolate);
+	isolate_save(isolate);
+	(void)isolate_sync(isolate);
 }
 
 static int make_true(struct isolate *isolate, struct isolation *before, char **ret_error)
@@ -674,14 +141,14 @@ static int make_true(struct isolate *isolate, struct isolation *before, char **r
 	int err;
 
 	/* so that the file is written once */
-	(void)note_masks(isolate);
-	(void)release_ports(isolate);
+	(void)isolate_note_masks(isolate);
+	(void)isolate_release_ports(isolate);
 	err = isolation_store_save(isolate->state_path, &isolate->isolation);
 	if (err)
 		*ret_error = xasprintf("%s cannot be written: %s; nothing was changed",
 			isolate->state_path, strerror(-err));
 	if (!err) {
-		err = sync_kernel(isolate);
+		err = isolate_sync(isolate);
 		if (err)
 			*ret_error = xstrdup(isolate->error);
 	}
@@ -708,14 +175,14 @@ int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix 
 	isolation_copy(&isolate->isolation, &before);
 	changed = isolation_add(&isolate->isolation, vm, allow, allow_count, port);
 	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
-	(void)look_at_ports(isolate);
+	(void)isolate_look_at_ports(isolate);
 	isolated = isolation_find(&isolate->isolation, vm);
 	if (isolated->ip) {
 		const struct mac mac = isolated->mac;
 
-		(void)look_for(isolate, &mac);
+		(void)isolate_look_for(isolate, &mac);
 	}
-	(void)see_known(isolate, isolated);
+	(void)isolate_see_known(isolate, isolated);
 	err = make_true(isolate, &before, ret_error);
 	return err ? err : changed;
 }
@@ -751,7 +218,7 @@ int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name
 	memcpy(port.name, link.name, sizeof(port.name));
 	isolation_copy(&isolate->isolation, &before);
 	changed = isolation_claim(&isolate->isolation, &vm->mac, &port);
-	changed = look_at_ports(isolate) || changed;
+	changed = isolate_look_at_ports(isolate) || changed;
 	err = make_true(isolate, &before, ret_error);
 	return err ? err : changed;
 }
@@ -896,8 +363,8 @@ static int open_kernel(struct isolate *isolate, char **ret_error)
 	int err = netlink_open(NETLINK_ROUTE, &isolate->route);
 	char error[NFT_ERROR_SIZE];
 
-	isolate->fdb.learned = on_learned;
-	isolate->fdb.missed = on_missed;
+	isolate->fdb.learned = isolate_on_learned;
+	isolate->fdb.missed = isolate_on_missed;
 	isolate->fdb.ctx = isolate;
 	if (!err)
 		err = netlink_fdb_monitor_start(&isolate->fdb, isolate->loop);
@@ -933,14 +400,15 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 		changed = isolation_follow(&isolate->isolation, setup->plan);
 		/* with nobody to guard, where the VMs are can wait until DHCP answers */
 		is_guarding = isolate->anti_spoof || isolate->isolation.count;
-		changed = (is_guarding ? look(isolate) : look_at_ports(isolate)) || changed;
-		if (sync_kernel(isolate) && isolate->anti_spoof) {
+		changed = (is_guarding ? isolate_look(isolate) : isolate_look_at_ports(isolate)) ||
+			changed;
+		if (isolate_sync(isolate) && isolate->anti_spoof) {
 			err = -EPROTONOSUPPORT;
 			*ret_error = xasprintf("[inner] anti-spoof: %s", isolate->error);
 		}
 		/* a damaged file is mended */
 		if (changed || isolate->isolation.count)
-			save_or_warn(isolate);
+			isolate_save(isolate);
 	}
 	if (err) {
 		isolate_free(isolate);
@@ -948,7 +416,7 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	}
 	loop_timer_set(isolate->loop, &isolate->resync,
 		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
-	look_begin(isolate);
+	isolate_look_begin(isolate);
 	*ret_isolate = isolate;
 	return 0;
 }
@@ -982,7 +450,7 @@ void isolate_free(struct isolate *isolate)
 void isolate_remove(struct isolate *isolate)
 {
 	isolate->anti_spoof = false;
-	(void)sync_kernel(isolate);
+	(void)isolate_sync(isolate);
 }
 
 void isolate_check_state(const struct config *config, struct problems *problems)

@@ -208,7 +208,6 @@ nothing_arrived "a port that came while the daemon was away: nothing arrives" aw
 quietly "nor after that" <<END
 rogue icmp,raw,arp-reply/ip=host,offer,ping6,vlan lan,vm-002 | nobody
 rogue icmp,arp host | nobody
-rogue icmp/mac=vm-004/ip=vm-004 lan | target
 END
 daemon_up
 quietly "nor when the daemon is back" <<END

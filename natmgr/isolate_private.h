@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * isolate_private: what the files of isolate share, and nobody else includes.
+ */
+#ifndef EIPD_NATMGR_ISOLATE_PRIVATE_H
+#define EIPD_NATMGR_ISOLATE_PRIVATE_H
+
+#include "common/netlink.h"
+#include "natmgr/drop_count.h"
+#include "natmgr/isolate.h"
+#include "natmgr/nft.h"
+#include "natmgr/seating.h"
+
+/* Several VMs that come at once are seated at once. */
+#define SETTLE_MS 5
+
+struct isolate {
+	struct loop *loop;
+	struct events *events;
+	const struct config *config;
+	struct ip4_prefix inner;
+	struct isolation isolation;
+	struct seating seating;
+	char *state_path;
+	struct nl_sock *route;
+	struct netlink_fdb_monitor fdb;
+	struct netlink_link bridge;
+	unsigned uplink;    /* index of the link; 0: it is not there */
+	bool knows_bridges; /* as struct guard_settings; else: */
+	unsigned *others;   /* indexes of ports of other bridges */
+	size_t other_count;
+	struct nft *nft; /* NULL: this kernel has no nfnetlink */
+	struct loop_timer resync, settle, look_again, look_on;
+	size_t cursor;   /* of the plan: from there on look_on looks */
+	bool has_missed; /* what the bridge learned since that began */
+	bool must_list;  /* this kernel cannot be asked for one MAC */
+	struct isolate_commands *commands;
+	struct drop_count drops;
+	uint64_t look_cost; /* in milliseconds */
+	uint64_t repaired;
+	char error[NFT_ERROR_SIZE]; /* of the last sync; "": it worked */
+	bool anti_spoof;
+};
+
+/* --- isolate.c: file and kernel --- */
+
+/* A failure is only logged. */
+void isolate_save(struct isolate *isolate);
+/* Makes the kernel as it should be; 0 or -errno, and isolate->error. */
+int isolate_sync(struct isolate *isolate);
+void isolate_sync_soon(struct isolate *isolate, unsigned ms);
+
+/* --- isolate_mask.c: frames that pass no hook --- */
+
+/* What ports have is noted before it is changed. True: the file is to be written. */
+bool isolate_note_masks(struct isolate *isolate);
+/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
+void isolate_guard_ports(struct isolate *isolate);
+/*
+ * What ports had that are not guarded any more, they have again; before the rules go. True: the file
+ * is to be written.
+ */
+bool isolate_release_ports(struct isolate *isolate);
+
+/* --- isolate_look.c: ports, and who sits there --- */
+
+/* All of these: true: an isolated VM has another port than before. */
+bool isolate_see_known(struct isolate *isolate, struct isolated *isolated);
+bool isolate_look_at_ports(struct isolate *isolate);
+bool isolate_look_for(struct isolate *isolate, const struct mac *mac);
+/* At once, and all of it. */
+bool isolate_look(struct isolate *isolate);
+
+/* What the host says of ports. True: it is news. */
+bool isolate_hear(struct isolate *isolate);
+/* The MACs of the plan are looked for part by part, with pauses. */
+void isolate_look_begin(struct isolate *isolate);
+/* Ports at once, MACs from now on. */
+void isolate_look_and_sync(struct isolate *isolate);
+/* For the monitor of the bridge's table. */
+void isolate_on_learned(void *ctx, const struct mac *mac, unsigned port);
+void isolate_on_missed(void *ctx);
+
+#endif
