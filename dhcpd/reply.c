@@ -349,10 +349,23 @@ static size_t collect_tail(struct item tail[static 2], const struct reply_contex
 	return count;
 }
 
+/* What lies behind END is zero: mostly half of the message, so not octet by octet at first. */
+static size_t trim(const uint8_t *data, size_t len)
+{
+	static const uint8_t zeros[32];
+
+	while (len >= DHCP_MESSAGE_MIN + sizeof(zeros) &&
+		!memcmp(data + len - sizeof(zeros), zeros, sizeof(zeros)))
+		len -= sizeof(zeros);
+	while (len > DHCP_MESSAGE_MIN && data[len - 1] == 0)
+		len--;
+	return len;
+}
+
 size_t reply_encode(const struct reply_context *context, const struct dhcp_message *request,
 	const struct dhcp_verdict *verdict, uint8_t *data, size_t cap)
 {
-	size_t limit = message_limit(request, cap), tail_count, boot_len, len;
+	size_t limit = message_limit(request, cap), tail_count, boot_len;
 	struct item tail[2];
 	struct item_list list;
 	struct scratch scratch;
@@ -370,10 +383,7 @@ size_t reply_encode(const struct reply_context *context, const struct dhcp_messa
 	/* BOOTP knows no option overload */
 	put_options(data, limit, &list, tail, tail_count,
 		!has_boot_file && request->type != DHCP_BOOTP, request->type != DHCP_BOOTP);
-	/* what lies behind END is zero */
-	for (len = limit; len > DHCP_MESSAGE_MIN && data[len - 1] == 0; len--)
-		;
-	return len;
+	return trim(data, limit);
 }
 
 void reply_address(const struct reply_context *context, const struct dhcp_message *request,
