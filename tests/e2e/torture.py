@@ -428,7 +428,8 @@ class Torture:
         self.world.kill()
         if not self.world.start():
             self.world.kill()
-            self.wrong["restart"].append(f"{when}: it does not start again")
+            self.wrong["restart"].append(f"{when}: it does not start again: " +
+                                         (text_of(T + "/daemon.err") or "")[-400:])
             return False
         return True
 
