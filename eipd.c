@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -355,6 +356,37 @@ static int test(const struct options *options)
 	return status;
 }
 
+/* Ended, though perhaps nobody has taken note of it yet. */
+static bool has_ended(pid_t pid)
+{
+	char path[32], text[512] = "";
+	const char *name_end;
+	int fd;
+
+	if (kill(pid, 0) < 0)
+		return errno == ESRCH;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
+		text[0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	name_end = strrchr(text, ')');
+	return name_end && !strncmp(name_end, ") Z", 3);
+}
+
+/* Whom the file names was killed: what holds the lock is a child that has not noticed yet. */
+static bool holder_has_ended(int fd)
+{
+	char text[32];
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+	long pid;
+
+	text[n > 0 ? n : 0] = '\0';
+	pid = strtol(text, NULL, 10);
+	return pid > 0 && pid <= INT_MAX && has_ended((pid_t)pid);
+}
+
 /* The file is locked as long as we live, so a pid in it that is not locked is of a dead daemon. */
 static int take_pid_file(struct eipd *eipd, unsigned tries)
 {
@@ -367,8 +399,10 @@ static int take_pid_file(struct eipd *eipd, unsigned tries)
 	eipd->pid_fd = open(eipd->pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (eipd->pid_fd < 0)
 		return cannot_run("%s cannot be opened: %s", eipd->pid_path, strerror(errno));
-	/* a child of a daemon that was killed may hold it for the moment that it takes to notice */
-	for (int i = 0; (locked = flock(eipd->pid_fd, LOCK_EX | LOCK_NB)) < 0 && i < 10; i++)
+	/* half a second for one that is ending, ten where only a child of it can be left */
+	for (int i = 0; (locked = flock(eipd->pid_fd, LOCK_EX | LOCK_NB)) < 0 &&
+		i < (holder_has_ended(eipd->pid_fd) ? 200 : 10);
+		i++)
 		nanosleep(&pause, NULL);
 	/* the one that held it may have taken the name away meanwhile: then this is no file any more */
 	if (locked == 0 &&

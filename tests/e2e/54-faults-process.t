@@ -103,6 +103,10 @@ daemon_end KILL
 check "kill -9 leaves the pid file" test -s "$RUN/eipd.pid"
 check "the pid file of a dead one does not matter" daemon_start
 daemon_end KILL
+flock "$RUN/eipd.pid" sleep 2 & # a child of the dead one, on a busy machine
+wait_for 5 not flock -n "$RUN/eipd.pid" true
+check "nor that a child of it has not ended yet" daemon_start
+daemon_end KILL
 echo $$ >"$RUN/eipd.pid"
 check "nor if another process has that pid now" daemon_start
 check "and that one is not taken for eipd" test "$(daemon_pid)" != $$
