@@ -78,13 +78,18 @@ static void on_followed(void *ctx, const struct binding *binding, bool lost)
 			binding->vm, "why", lost ? "reclaimed, as it left the plan" : "auto-bind"));
 }
 
-/* A VM that has an address now may speak to it. */
+/*
+ * A VM that has an address now may speak to it. Soon, and once for all changes meanwhile: the bridge
+ * is asked for each machine that has one, which takes longer than a bind where there are a thousand.
+ */
 static void on_changed(void *ctx)
 {
 	struct natmgr *natmgr = ctx;
 
-	if (natmgr->config->nat.hairpin)
-		loop_timer_set(natmgr->loop, &natmgr->hairpin, 0, ensure_hairpin, natmgr);
+	if (natmgr->config->nat.hairpin &&
+		(!natmgr->hairpin.active || natmgr->hairpin.due > loop_now() + HAIRPIN_DELAY_MS))
+		loop_timer_set(natmgr->loop, &natmgr->hairpin, HAIRPIN_DELAY_MS, ensure_hairpin,
+			natmgr);
 }
 
 /* Where `iptables` is the nft variant, the administrator would look for our rules in vain. */
