@@ -159,18 +159,19 @@ unit: build-tests
 
 # libFuzzer needs all of it instrumented: a build of its own
 FUZZ_CC    ?= clang
-FUZZ_FLAGS ?= -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZ_FLAGS ?= -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined \
+	-Werror=incompatible-pointer-types
 FUZZ_MAKE   = $(MAKE) --no-print-directory O=$(O)/fuzz CC="$(FUZZ_CC)" CFLAGS="$(FUZZ_FLAGS)"
 # dumps of links are long
 MAX_LEN_kernel := 20000
 
 fuzz-build:
-	$(Q)$(FUZZ_MAKE) $(FUZZ:%=$(O)/fuzz/tests/fuzz/fuzz_%)
+	$(Q)+$(FUZZ_MAKE) $(FUZZ:%=$(O)/fuzz/tests/fuzz/fuzz_%)
 
 fuzz: $(FUZZ:%=fuzz-%)
 
 $(FUZZ:%=fuzz-%): fuzz-%:
-	$(Q)$(FUZZ_MAKE) $(O)/fuzz/tests/fuzz/fuzz_$*
+	$(Q)+$(FUZZ_MAKE) $(O)/fuzz/tests/fuzz/fuzz_$*
 	$(Q)mkdir -p $(O)/fuzz/corpus/$*
 	$(Q)$(O)/fuzz/tests/fuzz/fuzz_$* -max_total_time=$(T) -timeout=30 \
 		-max_len=$(or $(MAX_LEN_$*),4096) -verbosity=0 -print_final_stats=1 \

@@ -42,10 +42,11 @@ static void adopt(void *ctx, const struct plan *plan, const struct plan_change *
 	done(done_ctx, NULL);
 }
 
-static void describe(void *ctx, const struct vm *vm, json_t *object)
+static void describe(void *ctx, const struct vm *const *vms, size_t count, json_t *objects)
 {
 	(void)ctx;
-	json_object_set_new(object, "told", json_string(vm->name));
+	for (size_t i = 0; i < count; i++)
+		json_object_set_new(json_array_get(objects, i), "told", json_string(vms[i]->name));
 }
 
 static void write_plan(void)
