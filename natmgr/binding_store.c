@@ -35,17 +35,24 @@ char *binding_store_path(const struct config *config)
 	return xasprintf("%s/bindings", config->daemon.state_dir);
 }
 
-int binding_store_save(const char *path, const struct config *config, struct binding_table *table)
+char *binding_store_format(const struct config *config, struct binding_table *table,
+	size_t *ret_len)
 {
 	time_t ahead = wall_is_ahead();
-	size_t len;
 	char *text;
-	int err;
 
 	binding_shift_cooldowns(table, ahead);
-	text = binding_format(table, config->outer.interface, &len);
+	text = binding_format(table, config->outer.interface, ret_len);
 	binding_shift_cooldowns(table, -ahead);
-	err = statefile_write(path, text, len);
+	return text;
+}
+
+int binding_store_save(const char *path, const struct config *config, struct binding_table *table)
+{
+	size_t len;
+	char *text = binding_store_format(config, table, &len);
+	int err = statefile_write(path, text, len);
+
 	free(text);
 	return err;
 }

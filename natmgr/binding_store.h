@@ -14,7 +14,10 @@ time_t binding_seconds(void);
 
 /* Where they are; the caller frees. */
 char *binding_store_path(const struct config *config);
-/* 0 or -errno. The table is as before. */
+/* The text of the file, for statefile_write(); the caller frees it. The table is as before. */
+char *binding_store_format(const struct config *config, struct binding_table *table,
+	size_t *ret_len);
+/* Both in one: 0 or -errno. */
 int binding_store_save(const char *path, const struct config *config, struct binding_table *table);
 /*
  * 0 also where there is no file yet. A damaged one is set aside, and the log says so. Else -errno

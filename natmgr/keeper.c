@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "common/statefile.h"
 #include "common/worker.h"
 #include "natmgr/binding_store.h"
 
@@ -34,6 +35,9 @@ struct keeper {
 	struct announce announce;
 	struct worker worker;
 	struct flow_purge *purge; /* under way, or to be begun; NULL: none */
+	char *saving;             /* the state file that is being written; NULL: none */
+	size_t saving_len;
+	int saving_err;
 	char *state_path;
 	struct binding_table table;
 	struct foreign foreign;      /* the tables borrow it */
@@ -349,11 +353,38 @@ static void start_sync(struct keeper *keeper)
 	try_sync(keeper);
 }
 
+/* On the thread: a disk may take its time, in which DHCP goes on. */
+static void save(void *ctx)
+{
+	struct keeper *keeper = ctx;
+
+	keeper->saving_err = statefile_write(keeper->state_path, keeper->saving,
+		keeper->saving_len);
+}
+
+/* The intent is on disk; now the kernel. */
+static void saved(void *ctx)
+{
+	struct keeper *keeper = ctx;
+	char error[BACKEND_ERROR_SIZE];
+
+	free(keeper->saving);
+	keeper->saving = NULL;
+	/* keeper_free() takes it back */
+	if (keeper->is_closing)
+		return;
+	if (!keeper->saving_err) {
+		start_sync(keeper);
+		return;
+	}
+	snprintf(error, sizeof(error), "%s cannot be written: %s; nothing was changed",
+		keeper->state_path, strerror(-keeper->saving_err));
+	roll_back(keeper, keeper->saving_err, error);
+	end_batch(keeper);
+}
+
 static void run_batch(struct keeper *keeper)
 {
-	char error[BACKEND_ERROR_SIZE];
-	int err;
-
 	if (keeper->busy || keeper->is_closing || TAILQ_EMPTY(&keeper->waiting))
 		return;
 	keeper->busy = true;
@@ -365,15 +396,8 @@ static void run_batch(struct keeper *keeper)
 		end_batch(keeper);
 		return;
 	}
-	err = binding_store_save(keeper->state_path, keeper->config, &keeper->table);
-	if (err) {
-		snprintf(error, sizeof(error), "%s cannot be written: %s; nothing was changed",
-			keeper->state_path, strerror(-err));
-		roll_back(keeper, err, error);
-		end_batch(keeper);
-		return;
-	}
-	start_sync(keeper);
+	keeper->saving = binding_store_format(keeper->config, &keeper->table, &keeper->saving_len);
+	worker_start(&keeper->worker, save, saved, keeper);
 }
 
 void keeper_submit(struct keeper *keeper, struct keeper_change *change)

@@ -114,7 +114,8 @@ check "connections can be forgotten: eipctl ip move" appliance eipctl ip move "$
 check "and back" appliance eipctl ip move "$EIP1" vm-001
 is "the kernel misses nothing" "$(appliance "logread | grep -E 'warning|err'")" ""
 
-# ---- it dies
+# ---- it dies, when the lease is in the file, which is written every few seconds
+check "the lease is on the disk" wait_for 10 appliance "grep -qi $MAC1 /var/lib/eipd/leases"
 died=$(milliseconds)
 appliance "kill -9 \$(cat /run/eipd/eipd.pid)" || fail "it is killed" </dev/null
 check "killed, it is started again" wait_for 20 console appliance 'eipd: started' 2
