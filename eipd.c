@@ -7,16 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/bridge.h"
@@ -25,6 +21,7 @@
 #include "common/host.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/pidfile.h"
 #include "common/planner.h"
 #include "common/planstore.h"
 #include "common/privilege.h"
@@ -58,8 +55,7 @@ struct eipd {
 	struct natmgr *natmgr;
 	struct planner *planner;
 	uint64_t started;
-	int pid_fd;
-	char *pid_path;
+	struct pidfile pidfile;
 };
 
 /* --- words on standard error --------------------------------------------------------------- */
@@ -245,17 +241,18 @@ static void on_links_changed(void *ctx, bool links)
 
 /* --- start -------------------------------------------------------------------------------- */
 
-/* A daemon with this run-dir lives: it holds the lock of its pid file. */
+static char *pidfile_path(const struct config *config)
+{
+	return xasprintf("%s/eipd.pid", config->daemon.run_dir);
+}
+
 static bool is_running(const struct config *config)
 {
-	char *path = xasprintf("%s/eipd.pid", config->daemon.run_dir);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	bool running = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+	char *path = pidfile_path(config);
+	bool is_taken = pidfile_is_taken(path);
 
-	if (fd >= 0)
-		close(fd);
 	free(path);
-	return running;
+	return is_taken;
 }
 
 /* What is only found by trying: the port (if asked), the nat table. */
@@ -356,79 +353,16 @@ static int test(const struct options *options)
 	return status;
 }
 
-/* Ended, though perhaps nobody has taken note of it yet. */
-static bool has_ended(pid_t pid)
+static int take_pidfile(struct eipd *eipd)
 {
-	char path[32], text[512] = "";
-	const char *name_end;
-	int fd;
+	char *path = pidfile_path(eipd->config), *error = NULL;
+	int err = pidfile_take(path, &eipd->pidfile, &error);
 
-	if (kill(pid, 0) < 0)
-		return errno == ESRCH;
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && read(fd, text, sizeof(text) - 1) < 0)
-		text[0] = '\0';
-	if (fd >= 0)
-		close(fd);
-	name_end = strrchr(text, ')');
-	return name_end && !strncmp(name_end, ") Z", 3);
-}
-
-/* Whom the file names was killed: what holds the lock is a child that has not noticed yet. */
-static bool holder_has_ended(int fd)
-{
-	char text[32];
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-	long pid;
-
-	text[n > 0 ? n : 0] = '\0';
-	pid = strtol(text, NULL, 10);
-	return pid > 0 && pid <= INT_MAX && has_ended((pid_t)pid);
-}
-
-/* The file is locked as long as we live, so a pid in it that is not locked is of a dead daemon. */
-static int take_pid_file(struct eipd *eipd, unsigned tries)
-{
-	const struct timespec pause = { .tv_nsec = 50 * 1000000L };
-	struct stat held, named;
-	char text[32] = "";
-	int locked;
-
-	eipd->pid_path = xasprintf("%s/eipd.pid", eipd->config->daemon.run_dir);
-	eipd->pid_fd = open(eipd->pid_path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (eipd->pid_fd < 0)
-		return cannot_run("%s cannot be opened: %s", eipd->pid_path, strerror(errno));
-	/* half a second for one that is ending, ten where only a child of it can be left */
-	for (int i = 0; (locked = flock(eipd->pid_fd, LOCK_EX | LOCK_NB)) < 0 &&
-		i < (holder_has_ended(eipd->pid_fd) ? 200 : 10);
-		i++)
-		nanosleep(&pause, NULL);
-	/* the one that held it may have taken the name away meanwhile: then this is no file any more */
-	if (locked == 0 &&
-		(fstat(eipd->pid_fd, &held) < 0 || stat(eipd->pid_path, &named) < 0 ||
-			held.st_ino != named.st_ino)) {
-		close(eipd->pid_fd);
-		free(eipd->pid_path);
-		return tries ? take_pid_file(eipd, tries - 1)
-			     : cannot_run("the pid file in %s comes and goes; is another eipd "
-					  "being started?",
-				       eipd->config->daemon.run_dir);
-	}
-	if (locked < 0) {
-		ssize_t n = read(eipd->pid_fd, text, sizeof(text) - 1);
-
-		text[n > 0 ? n : 0] = '\0';
-		text[strcspn(text, "\n")] = '\0';
-		close(eipd->pid_fd);
-		eipd->pid_fd = -1;
-		return cannot_run("it runs already (pid %s, %s); stop that one first", text,
-			eipd->pid_path);
-	}
-	snprintf(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(eipd->pid_fd, 0) < 0 || pwrite(eipd->pid_fd, text, strlen(text), 0) < 0)
-		return cannot_run("%s cannot be written: %s", eipd->pid_path, strerror(errno));
-	return 0;
+	if (err)
+		cannot_run("%s", error);
+	free(error);
+	free(path);
+	return err;
 }
 
 static int become_user(const struct config *config)
@@ -618,7 +552,7 @@ static int start(struct eipd *eipd, const struct options *options)
 	int err;
 
 	keep_memory_small();
-	if (become_user(config) || make_directories(config) || take_pid_file(eipd, 5))
+	if (become_user(config) || make_directories(config) || take_pidfile(eipd))
 		return -1;
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
 	if (err)
@@ -654,11 +588,7 @@ static void stop(struct eipd *eipd)
 	planner_free(eipd->planner);
 	/* last: the others have watches and timers in it */
 	loop_free(eipd->loop);
-	if (eipd->pid_fd >= 0) {
-		unlink(eipd->pid_path);
-		close(eipd->pid_fd);
-	}
-	free(eipd->pid_path);
+	pidfile_release(&eipd->pidfile);
 	config_free(eipd->config);
 }
 
@@ -707,7 +637,7 @@ static void say_ready(int fd)
 
 static int run(const struct options *options)
 {
-	struct eipd eipd = { .pid_fd = -1, .started = loop_now() };
+	struct eipd eipd = { .pidfile = PIDFILE_NONE, .started = loop_now() };
 	struct problems problems = { 0 };
 	int status = EXIT_CANNOT_RUN, ready_fd = -1, err;
 

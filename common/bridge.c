@@ -139,7 +139,7 @@ int bridge_plan(const struct config *config, const struct bridge_facts *facts,
 	if (!has_address(config, facts))
 		add(&steps, BRIDGE_ADD_ADDRESS, 0);
 	if (*config->inner.uplink) {
-		/* The copies come behind those of the uplink, which the host goes on by for now. */
+		/* The copies come behind those of the uplink, by which the host goes until then. */
 		add_copies(&steps, config, facts);
 		if (!facts->uplink.master)
 			add(&steps, BRIDGE_ADD_UPLINK, 0);

@@ -37,9 +37,11 @@ logged() { (($(count "$1" "$LOG") > 0)); }
 
 # fail_at FILE CALL [WHEN]: from now on the daemon's CALL to write FILE fails (WHEN: only that one of
 # them)
-fail_at() {
+fail_at() { with_strace "$1" "$2" "error=EIO${3:+:when=$3}"; }
+# with_strace FILE CALL WHAT: the same with what else strace can do to a call
+with_strace() {
 	rm -f "$T/strace.err"
-	strace -f -o "$T/strace" -P "$1.new" -e trace="$2" -e inject="$2:error=EIO${3:+:when=$3}" \
+	strace -f -o "$T/strace" -P "$1.new" -e trace="$2" -e inject="$2:$3" \
 		-p "$(daemon_pid)" 2>"$T/strace.err" &
 	strace=$!
 	wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
@@ -81,6 +83,20 @@ refuses "move" "$STATE/bindings" write "" ip move "$EIP1" vm-002
 refuses "unbind" "$STATE/bindings" rename "" ip unbind "$EIP1"
 refuses "forward" "$STATE/bindings" fsync 1 forward add "$EIP2:80/tcp" vm-001
 check "bind: then it works" ctl ip bind vm-001 "$EIP2"
+
+# ---- a disk that takes its time
+with_strace "$STATE/bindings" fsync delay_enter=5000000
+ctl ip bind vm-001 20.251.48.105 >"$T/slow" 2>&1 &
+slow=$!
+being_written() { [[ -e $STATE/bindings.new ]]; }
+check "the disk is slow: a bind is being written" wait_for 3 being_written
+check "the disk is slow: DHCP goes on" vm_lease vm-001
+is "the disk is slow: status answers" "$(field 'd["ready"]' status)" true
+check "the disk is slow: the bind is still being written" being_written
+wait "$slow"
+is "the disk is slow: it is done in the end" $? 0
+healed
+check "and undone" ctl ip unbind 20.251.48.105
 for call in $CALLS; do
 	refuses "isolate" "$STATE/isolated" "$call" "" vm isolate vm-001
 done
