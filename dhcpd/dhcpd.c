@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/boot.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
@@ -56,7 +57,7 @@ struct dhcpd {
 	char *lease_path;
 	struct worker lease_writer;
 	struct lease_snapshot snapshot; /* being written */
-	char boot[LEASE_BOOT_LEN + 1];  /* which start of the host this is */
+	char boot[BOOT_ID_SIZE];        /* which start of the host this is */
 	int lease_result;               /* of the write that ended */
 	int lease_error;                /* of the last write, so that it is reported once */
 	struct loop_timer sweep, lease_write, oplog_flush, drain;
@@ -231,17 +232,6 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 	if (may_tell(dhcpd, vm))
 		tell(dhcpd, event, vm, mac, ip, wall);
 	callback_add(&dhcpd->callback, event, vm, old_name, expires, loop_now(), wall, &context);
-}
-
-static void read_boot(struct dhcpd *dhcpd)
-{
-	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	if (!file)
-		return;
-	if (fgets(dhcpd->boot, sizeof(dhcpd->boot), file))
-		dhcpd->boot[strcspn(dhcpd->boot, "\n")] = '\0';
-	fclose(file);
 }
 
 /* What of it is not understood would be gone with the next writing. */
@@ -602,7 +592,7 @@ int dhcpd_start(struct dhcpd *dhcpd, char **ret_error)
 		*ret_error = xstrdup(dhcpd->link.error);
 		return err;
 	}
-	read_boot(dhcpd);
+	boot_id_read(dhcpd->boot);
 	read_leases(dhcpd);
 	dhcpd->tellings = xcalloc(plan_count(dhcpd->server.plan), sizeof(*dhcpd->tellings));
 	return 0;

@@ -12,6 +12,7 @@
 
 #include <time.h>
 
+#include "common/boot.h"
 #include "common/plan.h"
 #include "common/problem.h"
 
@@ -54,8 +55,6 @@ void lease_replan(struct lease_table *table, const struct plan *plan,
 /* Something changed since the last lease_snapshot(). */
 bool lease_is_dirty(const struct lease_table *table);
 
-#define LEASE_BOOT_LEN 36
-
 /*
  * A moment on both clocks. The wall clock may be set by a year; loop_now()'s goes on from one start
  * of the host, which `boot` names ("": not known), to the next.
@@ -63,7 +62,7 @@ bool lease_is_dirty(const struct lease_table *table);
 struct lease_moment {
 	uint64_t now;
 	time_t wall; /* seconds since the epoch */
-	char boot[LEASE_BOOT_LEN + 1];
+	char boot[BOOT_ID_SIZE];
 };
 
 /* What is to be written, to be formatted wherever there is time for it. */

@@ -13,13 +13,13 @@
 
 #include <net/if.h>
 
+#include "common/boot.h"
 #include "common/plan.h"
 #include "common/problem.h"
 
 /* A bridge has at most 1023 ports. */
 #define ISOLATION_MAX 1024
 #define ALLOW_MAX     64
-#define BOOT_ID_SIZE  40 /* /proc/sys/kernel/random/boot_id */
 
 struct port {
 	unsigned index; /* of the link; the kernel gives no index twice before it has given all */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/boot.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/statefile.h"
@@ -100,20 +101,6 @@ static void set_aside(const char *path, const struct problems *problems, size_t 
 	free(aside);
 }
 
-/* A kernel that runs has one, unless somebody hides /proc from us. */
-static void read_boot(char boot[static BOOT_ID_SIZE])
-{
-	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	*boot = '\0';
-	if (!file)
-		return;
-	if (!fgets(boot, BOOT_ID_SIZE, file))
-		*boot = '\0';
-	boot[strcspn(boot, "\n")] = '\0';
-	fclose(file);
-}
-
 static void ask_kernel(const char *path, struct nft *nft, struct isolation *isolation)
 {
 	size_t before = isolation->count;
@@ -162,7 +149,7 @@ int isolation_store_load(const char *path, struct nft *nft, struct isolation *re
 	problems_done(&problems);
 	if (err)
 		return err;
-	read_boot(boot);
+	boot_id_read(boot);
 	if (isolation_boot(ret_isolation, boot))
 		log_info("isolation: the host has been started anew; VMs are looked for on the "
 			 "ports that there are now");
