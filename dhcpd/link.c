@@ -18,8 +18,8 @@
 
 /* A frame and a VLAN tag that the kernel took off and libpcap puts back. */
 #define SNAPLEN (FRAME_MAX + 4)
-/* Holds more than a hundred frames, as many as come while a plan is being reloaded; it is memory. */
-#define RING_SIZE (256 * 1024)
+/* As many frames as come while a plan is being reloaded, and more; two of them take a page. */
+#define RING_SIZE (120 * SNAPLEN)
 /* Frames a wake-up; then timers and other descriptors have their turn. */
 #define BATCH    64
 #define RETRY_MS 1000
