@@ -108,16 +108,6 @@ void desired_make(const struct binding_table *table, const struct plan *plan,
 	*ret_desired = desired;
 }
 
-void desired_copy(const struct desired *desired, struct desired *ret_copy)
-{
-	*ret_copy = (struct desired){ .count = desired->count, .port_count = desired->port_count };
-	if (desired->count)
-		ret_copy->map = xmemdup(desired->map, desired->count * sizeof(*desired->map));
-	if (desired->port_count)
-		ret_copy->ports = xmemdup(desired->ports,
-			desired->port_count * sizeof(*desired->ports));
-}
-
 void desired_done(struct desired *desired)
 {
 	free(desired->map);

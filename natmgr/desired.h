@@ -37,7 +37,6 @@ struct desired {
  */
 void desired_make(const struct binding_table *table, const struct plan *plan,
 	const struct isolation *isolation, struct desired *ret_desired);
-void desired_copy(const struct desired *desired, struct desired *ret_copy);
 void desired_done(struct desired *desired);
 const struct mapping *desired_find(const struct desired *desired, uint32_t address);
 

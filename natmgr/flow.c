@@ -33,27 +33,27 @@ static bool shared_source(const struct desired *desired, const struct flow *flow
 }
 
 /* One of our addresses, bound or not. */
-static bool is_public(const struct flow_purge *judge, uint32_t address)
+static bool is_public(const struct flow_judge *judge, uint32_t address)
 {
 	return config_pool_contains(judge->config, address) ||
-		address_set_has(&judge->owned, address);
+		address_set_has(judge->owned, address);
 }
 
-bool flow_is_stale(const struct flow_purge *judge, const struct flow *flow)
+bool flow_is_stale(const struct flow_judge *judge, const struct flow *flow)
 {
-	const struct mapping *to = desired_find(&judge->desired, flow->destination);
-	const struct mapping *from = desired_find(&judge->desired, flow->reply_destination);
+	const struct mapping *to = desired_find(judge->desired, flow->destination);
+	const struct mapping *from = desired_find(judge->desired, flow->reply_destination);
 	bool from_host = flow->source == flow->reply_destination;
 
 	/* towards a public address: only its VM may answer */
 	if (to &&
-		flow->reply_source != (to->inner ? to->inner : shared_inner(&judge->desired, flow)))
+		flow->reply_source != (to->inner ? to->inner : shared_inner(judge->desired, flow)))
 		return true;
 	if (!to && is_public(judge, flow->destination) && flow->reply_source != flow->destination)
 		return true;
 	/* from behind a public address: only its VM may be there (or the host with that address) */
 	if (from && !from_host &&
-		(from->inner ? flow->source != from->inner : !shared_source(&judge->desired, flow)))
+		(from->inner ? flow->source != from->inner : !shared_source(judge->desired, flow)))
 		return true;
 	if (!from && !from_host && is_public(judge, flow->reply_destination))
 		return true;
@@ -69,17 +69,10 @@ static bool is_stale(void *ctx, const struct flow *flow)
 	return flow_is_stale(ctx, flow);
 }
 
-void flow_purge_run(struct flow_purge *purge)
+int flow_forget(const struct flow_judge *judge, size_t *ret_count)
 {
-	purge->err = conntrack_forget(is_stale, purge, &purge->forgotten);
-}
-
-void flow_purge_free(struct flow_purge *purge)
-{
-	if (!purge)
-		return;
-	desired_done(&purge->desired);
-	free(purge->owned.list);
-	free(purge->new_sources);
-	free(purge);
+	*ret_count = 0;
+	return conntrack_is_empty()
+		? 0
+		: conntrack_forget(is_stale, (void *)(uintptr_t)judge, ret_count);
 }

@@ -9,20 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
-#include "common/statefile.h"
 #include "common/worker.h"
 #include "natmgr/binding_store.h"
+#include "natmgr/sync.h"
 
-/* The lock of iptables: asked for again this often, and given up after this long. */
-#define LOCK_RETRY_MS 5
+/* The lock of iptables is waited for this long. */
 #define LOCK_LIMIT_MS 10000
 /* Changes of links come in swarms. */
 #define LINKS_SETTLE_MS 50
+#define STOPPING	"eipd is stopping; try again when it runs"
 
 TAILQ_HEAD(change_list, keeper_change);
 
@@ -31,13 +29,11 @@ struct keeper {
 	const struct config *config;
 	const struct plan *plan;
 	const struct isolation *isolation;
-	struct reconcile reconcile;
+	struct nl_sock *links;      /* NETLINK_ROUTE */
+	struct reconcile reconcile; /* the thread's while there is work on it */
 	struct announce announce;
 	struct worker worker;
-	struct flow_purge *purge; /* under way, or to be begun; NULL: none */
-	char *saving;             /* the state file that is being written; NULL: none */
-	size_t saving_len;
-	int saving_err;
+	struct sync sync; /* that work */
 	char *state_path;
 	struct binding_table table;
 	struct foreign foreign;      /* the tables borrow it */
@@ -45,14 +41,15 @@ struct keeper {
 	struct change_list waiting, batch;
 	bool busy;                           /* with a batch, or a resync, which has none */
 	bool has_before;                     /* a batch is under way, and can be rolled back */
+	bool rolling_back;                   /* it is */
+	bool again;                          /* a resync was asked for meanwhile */
 	char last_error[BACKEND_ERROR_SIZE]; /* of a resync, so that it is logged once */
-	uint64_t lock_deadline;
-	struct loop_timer retry, resync, settle;
+	struct loop_timer resync, settle;
 	struct keeper_hooks hooks;
 	uint64_t repaired;
 	bool failed;    /* the last run */
 	bool half_done; /* by us: what the next run that works finds is no repair */
-	bool is_closing;
+	atomic_bool is_closing;
 	bool foreign_warned, outer_missing, outer_running, flows_failed, forwarding_warned;
 };
 
@@ -110,80 +107,62 @@ static void log_report(struct keeper *keeper, const struct reconcile_report *rep
 	}
 }
 
-static void log_purge(struct keeper *keeper)
+static void log_flows(struct keeper *keeper, const struct reconcile_report *report)
 {
-	const struct flow_purge *purge = keeper->purge;
-
-	if (purge->forgotten)
-		log_info("nat: flows with an old mapping that were forgotten: %zu",
-			purge->forgotten);
-	if (purge->err && !keeper->flows_failed)
+	if (report->flows)
+		log_info("nat: flows with an old mapping that were forgotten: %zu", report->flows);
+	if (report->flows_err && !keeper->flows_failed)
 		log_warning(
 			"nat: flows with an old mapping cannot be forgotten: %s (kernel option "
 			"CONFIG_NF_CT_NETLINK; if it is a module: modprobe nf_conntrack_netlink)",
-			strerror(-purge->err));
-	keeper->flows_failed = purge->err != 0;
+			strerror(-report->flows_err));
+	keeper->flows_failed = report->flows_err != 0;
 }
 
-static void run_purge(void *ctx)
+/* `repair`: whatever was done was not our doing. */
+static void note_sync(struct keeper *keeper, bool repair)
 {
-	struct keeper *keeper = ctx;
+	const struct sync *sync = &keeper->sync;
+	const struct reconcile_report *report = &sync->report;
 
-	flow_purge_run(keeper->purge);
+	keeper->failed = sync->err != 0;
+	/* the kernel was not touched */
+	if (sync->file_err && !sync->despite_file)
+		return;
+	log_address_changes(keeper, report, !sync->err);
+	if (!sync->err) {
+		log_report(keeper, report, repair && !keeper->half_done);
+		log_flows(keeper, report);
+	}
+	/* who waited for the lock in vain has done nothing */
+	if (sync->err != -EAGAIN)
+		keeper->half_done = sync->err != 0;
 }
 
-static void end_purge(struct keeper *keeper)
+static void prepare_sync(struct keeper *keeper, enum reconcile_scope scope)
 {
-	log_purge(keeper);
-	if (keeper->purge->err)
-		keeper->reconcile.flows_due = true;
-	flow_purge_free(keeper->purge);
-	keeper->purge = NULL;
-}
-
-/*
- * Makes the kernel as the table says, but for flows, which are left in keeper->purge. `repair`:
- * whatever is to be done was not our doing.
- */
-static int sync_kernel(struct keeper *keeper, enum reconcile_scope scope, bool repair,
-	char error[static BACKEND_ERROR_SIZE])
-{
-	struct reconcile_report report;
-	struct desired desired = { 0 };
-	int err;
-
+	keeper->sync = (struct sync){ .reconcile = &keeper->reconcile,
+		.path = keeper->state_path,
+		.scope = scope,
+		.deadline = loop_now() + LOCK_LIMIT_MS,
+		.is_closing = scope == RECONCILE_REMOVE ? NULL : &keeper->is_closing };
 	if (scope != RECONCILE_REMOVE)
-		desired_make(&keeper->table, keeper->plan, keeper->isolation, &desired);
-	err = reconcile_run(&keeper->reconcile, &desired, scope, &report, error);
-	log_address_changes(keeper, &report, !err);
-	if (!err)
-		log_report(keeper, &report, repair && !keeper->half_done);
-	/* who waits for the lock has done nothing yet */
-	if (err != -EAGAIN)
-		keeper->half_done = keeper->failed = err != 0;
-	keeper->purge = report.purge;
-	report.purge = NULL;
-	reconcile_report_done(&report);
-	desired_done(&desired);
-	return err;
+		desired_make(&keeper->table, keeper->plan, keeper->isolation,
+			&keeper->sync.desired);
 }
 
 /* At start and at the end there is no loop to go back to. */
 static int sync_waiting(struct keeper *keeper, enum reconcile_scope scope, char **ret_error)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_RETRY_MS * 1000000L };
-	uint64_t deadline = loop_now() + LOCK_LIMIT_MS;
-	char error[BACKEND_ERROR_SIZE];
 	int err;
 
-	while ((err = sync_kernel(keeper, scope, false, error)) == -EAGAIN && loop_now() < deadline)
-		nanosleep(&pause, NULL);
-	if (keeper->purge) {
-		run_purge(keeper);
-		end_purge(keeper);
-	}
+	prepare_sync(keeper, scope);
+	sync_run(&keeper->sync);
+	note_sync(keeper, false);
+	err = keeper->sync.err;
 	if (err)
-		*ret_error = xstrdup(error);
+		*ret_error = xstrdup(keeper->sync.error);
+	sync_done(&keeper->sync);
 	return err;
 }
 
@@ -194,7 +173,7 @@ static void end_batch(struct keeper *keeper)
 	struct keeper_change *change;
 
 	binding_table_done(&keeper->before);
-	keeper->has_before = false;
+	keeper->has_before = keeper->rolling_back = false;
 	/* still busy: who is told may ask for the next change, which waits until all are told */
 	while ((change = TAILQ_FIRST(&keeper->batch))) {
 		char *error = change->error;
@@ -205,6 +184,8 @@ static void end_batch(struct keeper *keeper)
 	}
 	keeper->busy = false;
 	run_batch(keeper);
+	if (keeper->again)
+		keeper_resync(keeper);
 }
 
 /* On the table as it is now, the change would change nothing: it is as true as before. */
@@ -225,9 +206,9 @@ static bool is_true_already(const struct keeper *keeper, struct keeper_change *c
  * Table and file go back to what was, but for changes that stay. What each is told: one that was
  * refused, its own reason; one that changed something, or only seemed to be so because of another
  * of the batch, `why`; one that was so before, that it is so; one that stays, `why`, though it is
- * in the table.
+ * in the table. True if the file has to be written back.
  */
-static void restore(struct keeper *keeper, int err, const char *why)
+static bool restore(struct keeper *keeper, int err, const char *why)
 {
 	struct keeper_change *change;
 	char *ignored = NULL;
@@ -248,23 +229,42 @@ static void restore(struct keeper *keeper, int err, const char *why)
 		change->result = err;
 		change->error = xstrdup(why);
 	}
-	if (changed && binding_store_save(keeper->state_path, keeper->config, &keeper->table))
-		log_error("nat: %s cannot be written back", keeper->state_path);
+	return changed;
 }
 
+static void synced(void *ctx);
+
+static void run_sync(void *ctx)
+{
+	struct keeper *keeper = ctx;
+
+	sync_run(&keeper->sync);
+}
+
+static void start_sync(struct keeper *keeper, bool with_file)
+{
+	keeper->busy = true;
+	keeper->again = false;
+	prepare_sync(keeper, RECONCILE_CHANGES);
+	if (with_file)
+		keeper->sync.file = binding_store_format(keeper->config, &keeper->table,
+			&keeper->sync.file_len);
+	keeper->sync.despite_file = keeper->rolling_back;
+	/* what cannot be mended now is mended by the resync */
+	if (keeper->rolling_back)
+		keeper->sync.deadline = 0;
+	worker_start(&keeper->worker, run_sync, synced, keeper);
+}
+
+/* A part may have been done before the kernel refused. */
 static void roll_back(struct keeper *keeper, int err, const char *why)
 {
-	char error[BACKEND_ERROR_SIZE];
+	bool with_file;
 
 	log_error("nat: %s", why);
-	restore(keeper, err, why);
-	/* a part may have been done before the kernel refused; what cannot be mended now is mended
-	 * by the resync */
-	(void)sync_kernel(keeper, RECONCILE_CHANGES, false, error);
-	if (keeper->purge) {
-		run_purge(keeper);
-		end_purge(keeper);
-	}
+	with_file = restore(keeper, err, why);
+	keeper->rolling_back = true;
+	start_sync(keeper, with_file);
 }
 
 /* A resync that failed changes nothing of what is desired; the next one tries again. */
@@ -275,42 +275,31 @@ static void note_failed_resync(struct keeper *keeper, const char *error)
 	snprintf(keeper->last_error, sizeof(keeper->last_error), "%s", error);
 }
 
-/* All is done, flows as well: now those who wait are told. */
-static void purged(void *ctx)
+/* The file is written and the kernel so, flows as well: now those who wait are told. */
+static void synced(void *ctx)
 {
 	struct keeper *keeper = ctx;
-
-	end_purge(keeper);
-	end_batch(keeper);
-}
-
-static void try_sync(void *ctx)
-{
-	struct keeper *keeper = ctx;
-	char error[BACKEND_ERROR_SIZE];
-	/* without a change of ours, whatever differs was done by others */
+	/* without a change of ours, whatever differed was done by others */
 	bool repair = TAILQ_EMPTY(&keeper->batch);
-	int err = sync_kernel(keeper, RECONCILE_CHANGES, repair, error);
+	char error[BACKEND_ERROR_SIZE];
+	int err = keeper->sync.err;
 
-	if (err == -EAGAIN && loop_now() < keeper->lock_deadline) {
-		loop_timer_set(keeper->loop, &keeper->retry, LOCK_RETRY_MS, try_sync, keeper);
+	note_sync(keeper, repair);
+	if (keeper->rolling_back && keeper->sync.file_err)
+		log_error("nat: %s cannot be written back", keeper->state_path);
+	snprintf(error, sizeof(error), "%s",
+		err == -EAGAIN && keeper->is_closing ? STOPPING : keeper->sync.error);
+	sync_done(&keeper->sync);
+	if (err && keeper->has_before && !keeper->rolling_back) {
+		roll_back(keeper, err, error);
 		return;
 	}
-	keeper->failed = err != 0;
-	if (err && keeper->has_before)
-		roll_back(keeper, err, error);
-	else if (err)
+	if (err && repair)
 		note_failed_resync(keeper, error);
-	else if (!repair)
-		keeper->hooks.changed(keeper->hooks.ctx);
 	if (!err)
 		keeper->last_error[0] = '\0';
-	if (keeper->purge && !conntrack_is_empty()) {
-		worker_start(&keeper->worker, run_purge, purged, keeper);
-		return;
-	}
-	if (keeper->purge)
-		end_purge(keeper);
+	if (!err && !repair && !keeper->rolling_back)
+		keeper->hooks.changed(keeper->hooks.ctx);
 	end_batch(keeper);
 }
 
@@ -346,43 +335,6 @@ static size_t apply_batch(struct keeper *keeper)
 	return count;
 }
 
-static void start_sync(struct keeper *keeper)
-{
-	keeper->busy = true;
-	keeper->lock_deadline = loop_now() + LOCK_LIMIT_MS;
-	try_sync(keeper);
-}
-
-/* On the thread: a disk may take its time, in which DHCP goes on. */
-static void save(void *ctx)
-{
-	struct keeper *keeper = ctx;
-
-	keeper->saving_err = statefile_write(keeper->state_path, keeper->saving,
-		keeper->saving_len);
-}
-
-/* The intent is on disk; now the kernel. */
-static void saved(void *ctx)
-{
-	struct keeper *keeper = ctx;
-	char error[BACKEND_ERROR_SIZE];
-
-	free(keeper->saving);
-	keeper->saving = NULL;
-	/* keeper_free() takes it back */
-	if (keeper->is_closing)
-		return;
-	if (!keeper->saving_err) {
-		start_sync(keeper);
-		return;
-	}
-	snprintf(error, sizeof(error), "%s cannot be written: %s; nothing was changed",
-		keeper->state_path, strerror(-keeper->saving_err));
-	roll_back(keeper, keeper->saving_err, error);
-	end_batch(keeper);
-}
-
 static void run_batch(struct keeper *keeper)
 {
 	if (keeper->busy || keeper->is_closing || TAILQ_EMPTY(&keeper->waiting))
@@ -396,8 +348,7 @@ static void run_batch(struct keeper *keeper)
 		end_batch(keeper);
 		return;
 	}
-	keeper->saving = binding_store_format(keeper->config, &keeper->table, &keeper->saving_len);
-	worker_start(&keeper->worker, save, saved, keeper);
+	start_sync(keeper, true);
 }
 
 void keeper_submit(struct keeper *keeper, struct keeper_change *change)
@@ -410,11 +361,12 @@ void keeper_submit(struct keeper *keeper, struct keeper_change *change)
 
 void keeper_resync(struct keeper *keeper)
 {
-	/* a batch that is under way looks at the kernel as well */
-	if (keeper->busy)
+	/* what is under way may have looked at the kernel already */
+	keeper->again = keeper->busy;
+	if (keeper->busy || keeper->is_closing)
 		return;
 	outer_forget(&keeper->reconcile.outer);
-	start_sync(keeper);
+	start_sync(keeper, false);
 }
 
 static void resync_due(void *ctx)
@@ -462,7 +414,7 @@ static void look_at_outer(struct keeper *keeper)
 	struct netlink_link link = { 0 };
 	bool running;
 
-	(void)netlink_link_get(keeper->reconcile.route, keeper->config->outer.interface, &link);
+	(void)netlink_link_get(keeper->links, keeper->config->outer.interface, &link);
 	if (link.index)
 		keeper->announce.mac = link.mac;
 	note_outer(keeper, !link.index);
@@ -619,10 +571,12 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		.backend = backend_iptables_new(), .config = config, .inner = *inner
 	};
 	err = netlink_open(NETLINK_ROUTE, &keeper->reconcile.route);
+	if (!err)
+		err = netlink_open(NETLINK_ROUTE, &keeper->links);
 	if (err)
 		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
 	else
-		(void)netlink_link_get(keeper->reconcile.route, config->outer.interface, &link);
+		(void)netlink_link_get(keeper->links, config->outer.interface, &link);
 	outer_init(&keeper->reconcile.outer, config->outer.interface, keeper->reconcile.route);
 	announce_init(&keeper->announce, loop, config->outer.interface, &link.mac,
 		config->outer.announce);
@@ -648,29 +602,31 @@ static void refuse_all(struct change_list *list)
 	while ((change = TAILQ_FIRST(list))) {
 		TAILQ_REMOVE(list, change, link);
 		free(change->error);
-		change->done(change, -ESHUTDOWN, "eipd is stopping; try again when it runs");
+		change->done(change, -ESHUTDOWN, STOPPING);
 	}
+}
+
+/* What is under way is done and told, unless it waits for the lock; nothing is begun any more. */
+static void finish(struct keeper *keeper)
+{
+	keeper->is_closing = true;
+	worker_wait(&keeper->worker);
 }
 
 void keeper_free(struct keeper *keeper)
 {
 	if (!keeper)
 		return;
-	loop_timer_cancel(keeper->loop, &keeper->retry);
 	loop_timer_cancel(keeper->loop, &keeper->resync);
 	loop_timer_cancel(keeper->loop, &keeper->settle);
-	/* what is on its way to the end ends; nothing is begun any more */
-	keeper->is_closing = true;
+	finish(keeper);
 	worker_done(&keeper->worker);
 	announce_done(&keeper->announce);
-	/* what is refused now must not be done by the next start */
-	if (keeper->has_before)
-		restore(keeper, -ESHUTDOWN, "eipd is stopping; try again when it runs");
 	refuse_all(&keeper->waiting);
-	refuse_all(&keeper->batch);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);
 	outer_done(&keeper->reconcile.outer);
 	netlink_close(keeper->reconcile.route);
+	netlink_close(keeper->links);
 	binding_table_done(&keeper->table);
 	binding_table_done(&keeper->before);
 	free(keeper->foreign.labels);
@@ -681,6 +637,7 @@ void keeper_free(struct keeper *keeper)
 
 int keeper_remove(struct keeper *keeper, char **ret_error)
 {
+	finish(keeper);
 	return sync_waiting(keeper, RECONCILE_REMOVE, ret_error);
 }
 

@@ -343,9 +343,10 @@ void natmgr_free(struct natmgr *natmgr)
 {
 	if (!natmgr)
 		return;
-	loop_timer_cancel(natmgr->loop, &natmgr->hairpin);
 	address_list_free(natmgr->address_list);
 	keeper_free(natmgr->keeper);
+	/* what the keeper had begun and ended just now may have set it again */
+	loop_timer_cancel(natmgr->loop, &natmgr->hairpin);
 	isolate_free(natmgr->isolate);
 	commands_free(natmgr->commands);
 	netlink_close(natmgr->route);

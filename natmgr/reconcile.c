@@ -215,21 +215,20 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 	return err;
 }
 
-/* What is to be forgotten, with all that it takes to know; see flow_purge_run(). */
-static struct flow_purge *make_purge(const struct run *run)
+static void forget_flows(const struct run *run)
 {
-	struct flow_purge *purge = xcalloc(1, sizeof(*purge));
+	struct reconcile *reconcile = run->reconcile;
+	struct flow_judge judge = { .config = reconcile->config,
+		.inner = reconcile->inner,
+		.desired = run->desired,
+		.owned = &run->owned };
+	uint32_t *sources = new_sources(run->edits, run->edit_count,
+		reconcile->config->outer.interface, &judge.new_source_count);
 
-	purge->config = run->reconcile->config;
-	purge->inner = run->reconcile->inner;
-	desired_copy(run->desired, &purge->desired);
-	purge->owned.list = run->owned.count
-		? xmemdup(run->owned.list, run->owned.count * sizeof(*run->owned.list))
-		: NULL;
-	purge->owned.count = run->owned.count;
-	purge->new_sources = new_sources(run->edits, run->edit_count,
-		purge->config->outer.interface, &purge->new_source_count);
-	return purge;
+	judge.new_sources = sources;
+	run->report->flows_err = flow_forget(&judge, &run->report->flows);
+	reconcile->flows_due = run->report->flows_err != 0;
+	free(sources);
 }
 
 int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
@@ -247,10 +246,8 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 		err = add_addresses(&run);
 	if (!err && scope != RECONCILE_REMOVE)
 		err = enable_forwarding(ret_report, error);
-	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due)) {
-		ret_report->purge = make_purge(&run);
-		reconcile->flows_due = false;
-	}
+	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due))
+		forget_flows(&run);
 	free(run.owned.list);
 	free(run.edits);
 	return err;
@@ -259,8 +256,6 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 void reconcile_report_done(struct reconcile_report *report)
 {
 	address_diff_done(&report->addresses);
-	flow_purge_free(report->purge);
-	report->purge = NULL;
 }
 
 size_t reconcile_repairs(const struct reconcile_report *report)

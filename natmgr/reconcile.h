@@ -4,9 +4,9 @@
  * difference, one apply. Nothing else changes rules, addresses or flows, and a run that follows a
  * run changes nothing.
  *
- * Order: addresses that go, then the rules in one commit, then addresses that come. Then flows
- * with an old mapping are to be forgotten, which is left to the caller, as it may take long. So an address is never on the host without its rules, where
- * the host's own services would answer on it.
+ * Order: addresses that go, then the rules in one commit, then addresses that come, then flows with
+ * an old mapping are forgotten. So an address is never on the host without its rules, where the
+ * host's own services would answer on it.
  */
 #ifndef EIPD_NATMGR_RECONCILE_H
 #define EIPD_NATMGR_RECONCILE_H
@@ -24,9 +24,7 @@ struct reconcile {
 	struct outer outer;
 	const struct config *config;
 	struct ip4_prefix inner; /* the bridge's address and network */
-	/* rules or addresses changed, and flows were not looked at since; to be set again by the
-	 * caller if the purge failed */
-	bool flows_due;
+	bool flows_due; /* rules or addresses changed, and flows were not looked at since */
 };
 
 /* What a run did. */
@@ -36,7 +34,8 @@ struct reconcile_report {
 	bool forwarding_enabled;  /* it was off */
 	bool forwarding_unknown;  /* /proc is not mounted */
 	bool outer_missing;       /* the outer interface: its addresses had to wait */
-	struct flow_purge *purge; /* flows that have to be forgotten yet; NULL: none have */
+	size_t flows;             /* that were forgotten */
+	int flows_err;            /* -errno of ctnetlink; the next run tries again */
 };
 
 enum reconcile_scope {

@@ -264,19 +264,42 @@ def bind(profile, figures):
             room.report()
 
 
-def eipd_in_one_reload(stage, count):
-    """(milliseconds, the rules as iptables-legacy-save has them)"""
-    EIPD.write_plan(stage, [])
+def eipd_in_one_reload(stage, count, asking=()):
+    """(milliseconds, the rules as iptables-legacy-save has them, what `asking` wrote)"""
+    EIPD.write_plan(stage, plan_of(1))
     stage.start([EIPD.path(), "-f", "-c", EIPD.write_conf(stage, **{"auto-bind": "yes"})])
-    wait_for(lambda: bound(stage) == 0, START, "eipd")
+    wait_for(lambda: bound(stage) == 1, START, "eipd")
     EIPD.write_plan(stage, plan_of(count))
-    took = timed_request(stage, "reload")
+    with contextlib.ExitStack() as stack:
+        if asking:
+            watching = stack.enter_context(subprocess.Popen(
+                asking, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True))
+            stack.callback(watching.kill)
+            time.sleep(0.5)
+        took = timed_request(stage, "reload")
+        said = watching.communicate()[0] if asking else None
     if bound(stage) != count:
         raise Failure(f"auto-bind bound {bound(stage)} of {count}")
     with inside(stage.hv):
         saved = run("iptables-legacy-save", "-t", "nat")
     stage.server.stop()
-    return took, saved
+    return took, saved, said
+
+
+def bulk_of_eipd(size, keep):
+    """The rules."""
+    with Stage("eipd") as stage:
+        took, saved, _ = eipd_in_one_reload(stage, size)
+        keep("bulk", "eipd", took)
+    with Stage("eipd") as stage:
+        # the addresses wait for their interface
+        run("ip", "-n", stage.hv, "link", "delete", "eth0")
+        keep("bulk", "eipd, the rules alone", eipd_in_one_reload(stage, size)[0])
+    with Stage("eipd") as stage:
+        asking = stage.load_command("-r", 1000, "-t", 0.5 + size / 2000)
+        keep("bulk_gap", "eipd",
+             json.loads(eipd_in_one_reload(stage, size, asking)[2])["gap"] / 1e3)
+    return saved
 
 
 def bulk(profile, figures):
@@ -284,12 +307,10 @@ def bulk(profile, figures):
     for size in profile.bulk_sizes:
         values = {}
 
-        def keep(name, value):
-            values.setdefault(name, []).append(value)
+        def keep(measure, name, value):
+            values.setdefault((measure, name), []).append(value)
         for _ in range(profile.runs):
-            with Stage("eipd") as stage:
-                took, saved = eipd_in_one_reload(stage, size)
-                keep("eipd", took)
+            saved = bulk_of_eipd(size, keep)
             with Stage("restore") as stage:
                 file = stage.write("saved", saved)
                 batch = stage.write("batch", "".join(
@@ -298,15 +319,15 @@ def bulk(profile, figures):
                 with inside(stage.hv):
                     rules_alone = timed_commands([["iptables-legacy-restore", file]])
                     addresses = timed_commands([["ip", "-batch", batch]])
-                keep("iptables-legacy-restore of the same rules", rules_alone)
-                keep("the same, and ip -batch of the addresses", rules_alone + addresses)
+                keep("bulk", "iptables-legacy-restore of the same rules", rules_alone)
+                keep("bulk", "the same, and ip -batch of the addresses", rules_alone + addresses)
             if find("nft"):
                 with Stage("nft") as stage:
                     file = stage.write("nft", NFT_TABLE + elements(range(size)))
                     with inside(stage.hv):
-                        keep("nft -f, a map", timed_commands([["nft", "-f", file]]))
-        for name, figs in values.items():
-            figures.add("bulk", name, size, figs)
+                        keep("bulk", "nft -f, a map", timed_commands([["nft", "-f", file]]))
+        for (measure, name), figs in values.items():
+            figures.add(measure, name, size, figs)
 
 
 # ---- new connections

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A plan of 50,000 machines is read again while clients renew: not one renewal is lost.
+# A plan of 50,000 machines is read again while clients renew, and 7,500 public addresses are bound
+# in one reload: not one renewal is lost.
 #
 #   hypervisor: eipd ── br0 10.77.0.1/16 ──┬── eth1
 #                                          └── vnet1 ── wire: renews for 500 machines
@@ -28,10 +29,31 @@ conf daemon.log-level info
 daemon_up
 is "a plan of $MACHINES machines is in force" "$(field 'd["plan"]["vms"]' status)" "$MACHINES"
 
-vm wire timeout 120 "$PYTHON" "$HERE/renew.py" "$RENEWING" "$PER_SECOND" 10.77.0.1 "$(mac_of br0)" \
-	"$T/ready" "$T/stop" >"$T/renew" 2>&1 &
-renewing=$!
-wait_for 10 test -e "$T/ready" || die "nothing is renewed: $(cat "$T/renew")"
+renew_begin() {
+	rm -f "$T/ready" "$T/stop"
+	vm wire timeout 120 "$PYTHON" "$HERE/renew.py" "$RENEWING" "$PER_SECOND" 10.77.0.1 \
+		"$(mac_of br0)" "$T/ready" "$T/stop" >"$T/renew" 2>&1 &
+	renewing=$!
+	wait_for 10 test -e "$T/ready" || die "nothing is renewed: $(cat "$T/renew")"
+}
+all_renewed() { (($(field 'd["dhcp"]["ack"]' status) >= 2 * RENEWING)); }
+# renew_end WHILE: each has renewed twice, and nobody waited in vain
+renew_end() {
+	local -A got=()
+	local word
+
+	check "$1: all have renewed twice" wait_for 20 all_renewed
+	: >"$T/stop"
+	wait "$renewing"
+	is "$1: the client went to its end" $? 0
+	diag <"$T/renew"
+	for word in $(<"$T/renew"); do got[${word%%=*}]=${word#*=}; done
+	is "$1: each renewal has its ACK" "${got[acks]-none}" "${got[sent]-0}"
+	is "$1: none was lost" "${got[lost]-}" 0
+	is "$1: none was answered otherwise" "${got[others]-}" 0
+	echo "# the longest wait for an answer was ${got[wait]-?} ms, the longest time without one ${got[gap]-?} ms"
+}
+renew_begin
 
 reload() { field '[d[k] for k in ("added", "changed", "removed")]' reload; }
 # last_ip_is IP: the last machine of the plan has it
@@ -65,18 +87,26 @@ for ((i = 0; i < 10; i++)); do
 	[[ $(reload) != '[0, 49000, 0]' ]] || ((++changed))
 done
 is "twenty reloads, one behind the other" "$changed" 20
-all_renewed() { (($(field 'd["dhcp"]["ack"]' status) >= 2 * RENEWING)); }
-check "all have renewed twice" wait_for 20 all_renewed
-
-: >"$T/stop"
-wait "$renewing"
-is "the client went to its end" $? 0
-diag <"$T/renew"
-declare -A got=()
-for word in $(<"$T/renew"); do got[${word%%=*}]=${word#*=}; done
-is "each renewal has its ACK" "${got[acks]-none}" "${got[sent]-0}"
-is "none was lost" "${got[lost]-}" 0
-is "none was answered otherwise" "${got[others]-}" 0
-echo "# the longest wait for an answer was ${got[wait]-?} ms, the longest time without one ${got[gap]-?} ms"
+renew_end "the plan is changed"
 is "those that renewed have their leases" "$(field 'len(d)' lease list)" "$RENEWING"
+daemon_end TERM
+
+# ---- NAT is not on the way of DHCP: neither the disk, nor thousands of rules and addresses
+BOUND=8000
+head -n "$RENEWING" "$T/one" >"$PLAN"
+conf outer.pool 20.252.0.0/18
+conf nat.auto-bind yes
+daemon_up
+renew_begin
+head -n "$BOUND" "$T/one" >"$PLAN"
+start=$(date +%s%N)
+is "$((BOUND - RENEWING)) machines come, to be given an address each" "$(reload)" \
+	"[$((BOUND - RENEWING)), 0, 0]"
+took "their binding" "$start"
+is "all are bound" "$(field 'd["nat"]["bound"]' status)" "$BOUND"
+start=$(date +%s%N)
+ctl ip unbind 20.252.0.1 >/dev/null
+took "an unbind of one of them" "$start"
+is "and one less" "$(field 'd["nat"]["bound"]' status)" "$((BOUND - 1))"
+renew_end "addresses are bound"
 done_testing

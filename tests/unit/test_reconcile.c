@@ -112,10 +112,10 @@ static void test_flow(void **state)
 		.count = COUNT(map),
 		.ports = (struct port_mapping *)(uintptr_t)ports,
 		.port_count = COUNT(ports) };
-	struct flow_purge judge = { .config = config,
+	struct flow_judge judge = { .config = config,
 		.inner = self,
-		.desired = desired,
-		.new_sources = (uint32_t *)(uintptr_t)&row->new_source,
+		.desired = &desired,
+		.new_sources = &row->new_source,
 		.new_source_count = row->new_source != 0 };
 
 	assert_int_equal(flow_is_stale(&judge, &row->flow), row->stale);
@@ -127,7 +127,7 @@ static void test_nothing_bound(void **state)
 {
 	struct config *config = config_of("");
 	const struct desired desired = { 0 };
-	struct flow_purge judge = { .config = config, .inner = self, .desired = desired };
+	struct flow_judge judge = { .config = config, .inner = self, .desired = &desired };
 	const struct flow in = { WORLD, P(99), VM1, WORLD }, out = { VM1, WORLD, WORLD, P(99) };
 	const struct flow other = { VM1, WORLD, WORLD, VM1 },
 			  masquerade = { VM1, WORLD, WORLD, HOST };
@@ -145,9 +145,9 @@ static void test_many_new_sources(void **state)
 	struct config *config = config_of("");
 	const struct desired desired = { 0 };
 	uint32_t sources[100];
-	struct flow_purge judge = { .config = config,
+	struct flow_judge judge = { .config = config,
 		.inner = self,
-		.desired = desired,
+		.desired = &desired,
 		.new_sources = sources,
 		.new_source_count = COUNT(sources) };
 
