@@ -17,7 +17,7 @@ TAILQ_HEAD(timer_list, loop_timer);
 
 struct loop {
 	int epfd, sigfd;
-	bool stopped;
+	bool running;
 	struct timer_list timers; /* by due; few, so insertion is a short walk from the end */
 	struct loop_watch signal_watch;
 	void (*signal_arrived)(void *ctx, int signo);
@@ -75,7 +75,7 @@ static void run_timers(struct loop *loop)
 	uint64_t now = loop_now();
 	struct loop_timer *timer;
 
-	while (!loop->stopped && (timer = TAILQ_FIRST(&loop->timers)) && timer->due <= now) {
+	while (loop->running && (timer = TAILQ_FIRST(&loop->timers)) && timer->due <= now) {
 		loop_timer_cancel(loop, timer);
 		timer->expired(timer->ctx);
 	}
@@ -83,8 +83,8 @@ static void run_timers(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
-	loop->stopped = false;
-	while (!loop->stopped) {
+	loop->running = true;
+	while (loop->running) {
 		struct epoll_event event;
 		int n = epoll_wait(loop->epfd, &event, 1, next_timeout(loop));
 
@@ -100,7 +100,12 @@ void loop_run(struct loop *loop)
 
 void loop_stop(struct loop *loop)
 {
-	loop->stopped = true;
+	loop->running = false;
+}
+
+bool loop_is_running(const struct loop *loop)
+{
+	return loop->running;
 }
 
 static void control(struct loop *loop, int op, struct loop_watch *watch, uint32_t events)

@@ -38,6 +38,7 @@ void loop_free(struct loop *loop);
 /* Runs until loop_stop(). */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
+bool loop_is_running(const struct loop *loop);
 
 /* Milliseconds since boot, suspend included: steady whatever happens to the wall clock. */
 uint64_t loop_now(void);

@@ -62,14 +62,14 @@ void worker_start(struct worker *worker, void (*work)(void *ctx), void (*done)(v
 	worker->done = done;
 	worker->ctx = ctx;
 	worker->is_busy = true;
-	if (worker->fd >= 0 && !pthread_attr_init(&attributes)) {
+	if (worker->fd >= 0 && loop_is_running(worker->loop) && !pthread_attr_init(&attributes)) {
 		(void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
 		worker->has_thread = !pthread_create(&worker->thread, &attributes, run, worker);
 		pthread_attr_destroy(&attributes);
 	}
 	if (worker->has_thread)
 		return;
-	/* no thread to be had: then the loop waits */
+	/* or there is no thread to be had: then the loop waits */
 	work(ctx);
 	finish(worker);
 }

@@ -27,7 +27,8 @@ void worker_done(struct worker *worker);
 
 /*
  * `work` on the thread, then `done` on the loop, from which the next may be started. It must not be
- * busy.
+ * busy. While the loop does not run, all is done at once: a process that starts may still become
+ * another user, and a thread under way would lose its capabilities.
  */
 void worker_start(struct worker *worker, void (*work)(void *ctx), void (*done)(void *ctx),
 	void *ctx);

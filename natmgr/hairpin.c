@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
 #include "natmgr/desired.h"
 
 #define CALL_IPTABLES "/proc/sys/net/bridge/bridge-nf-call-iptables"
+/* A guest sends a little before and after its lease; the bridge has learned its port by then. */
+#define DELAY_MS 200
 
 /* The key is there only where br_netfilter is. */
 static bool bridged_frames_pass(void)
@@ -26,23 +29,36 @@ static bool bridged_frames_pass(void)
 	return value != '0';
 }
 
-/* By the plan's index: VMs that something of a public address goes to. */
-static bool *served_vms(const struct plan *plan, const struct desired *desired)
+static void add(struct hairpin *hairpin, const struct plan *plan, bool *is_in, uint32_t inner)
 {
-	bool *served = xcalloc(plan_count(plan), sizeof(*served));
-	const struct vm *vm;
+	const struct vm *vm = plan_by_ip(plan, inner);
+	size_t index;
 
-	for (size_t i = 0; i < desired->count; i++) {
-		vm = plan_by_ip(plan, desired->map[i].inner);
-		if (vm)
-			served[plan_index(plan, vm)] = true;
-	}
-	for (size_t i = 0; i < desired->port_count; i++) {
-		vm = plan_by_ip(plan, desired->ports[i].inner);
-		if (vm)
-			served[plan_index(plan, vm)] = true;
-	}
-	return served;
+	if (!vm)
+		return;
+	index = plan_index(plan, vm);
+	if (!is_in[index])
+		hairpin->macs[hairpin->count++] = vm->mac;
+	is_in[index] = true;
+}
+
+/* A copy: bindings and plan may change while the bridge is asked. */
+static void collect(struct hairpin *hairpin)
+{
+	const struct plan *plan = keeper_plan(hairpin->keeper);
+	bool *is_in = xcalloc(plan_count(plan), sizeof(*is_in));
+	struct desired desired;
+
+	desired_make(keeper_table(hairpin->keeper), plan, NULL, &desired);
+	free(hairpin->macs);
+	hairpin->macs = xcalloc(desired.count + desired.port_count, sizeof(*hairpin->macs));
+	hairpin->count = 0;
+	for (size_t i = 0; i < desired.count; i++)
+		add(hairpin, plan, is_in, desired.map[i].inner);
+	for (size_t i = 0; i < desired.port_count; i++)
+		add(hairpin, plan, is_in, desired.ports[i].inner);
+	desired_done(&desired);
+	free(is_in);
 }
 
 /* True: it was not set, and is now. */
@@ -58,23 +74,74 @@ static bool ensure_one(struct nl_sock *route, const struct netlink_link *bridge,
 		!port.hairpin && !netlink_port_set_hairpin(route, index);
 }
 
-size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct plan *plan,
-	const struct binding_table *table)
+static void work(void *ctx)
 {
-	struct desired desired;
-	struct netlink_link link;
-	size_t changed = 0;
-	bool *served;
+	struct hairpin *hairpin = ctx;
+	struct netlink_link bridge;
 
-	if (!table->count && !table->forward_count)
+	hairpin->changed = 0;
+	if (netlink_link_get(hairpin->route, hairpin->config->inner.bridge, &bridge))
+		return;
+	for (size_t i = 0; i < hairpin->count; i++)
+		hairpin->changed += ensure_one(hairpin->route, &bridge, &hairpin->macs[i]);
+}
+
+static void done(void *ctx)
+{
+	struct hairpin *hairpin = ctx;
+
+	if (hairpin->changed)
+		log_info("nat: hairpin mode set on %zu ports of %s (bridge-nf-call-iptables is 1)",
+			hairpin->changed, hairpin->config->inner.bridge);
+	free(hairpin->macs);
+	hairpin->macs = NULL;
+}
+
+static void due(void *ctx)
+{
+	struct hairpin *hairpin = ctx;
+	const struct binding_table *table = keeper_table(hairpin->keeper);
+
+	if (worker_is_busy(&hairpin->worker)) {
+		loop_timer_set(hairpin->loop, &hairpin->timer, DELAY_MS, due, hairpin);
+		return;
+	}
+	/* frames may begin to pass iptables at any time, when somebody loads br_netfilter */
+	loop_timer_set(hairpin->loop, &hairpin->timer,
+		hairpin->config->nat.resync * UINT64_C(1000), due, hairpin);
+	if ((!table->count && !table->forward_count) || !bridged_frames_pass())
+		return;
+	collect(hairpin);
+	worker_start(&hairpin->worker, work, done, hairpin);
+}
+
+int hairpin_start(struct hairpin *hairpin, struct loop *loop, const struct config *config,
+	const struct keeper *keeper)
+{
+	*hairpin = (struct hairpin){ 0 };
+	if (!config->nat.hairpin)
 		return 0;
-	if (!bridged_frames_pass() || netlink_link_get(route, bridge, &link))
-		return 0;
-	desired_make(table, plan, NULL, &desired);
-	served = served_vms(plan, &desired);
-	for (size_t i = 0; i < plan_count(plan); i++)
-		changed += served[i] && ensure_one(route, &link, &plan_vm(plan, i)->mac);
-	free(served);
-	desired_done(&desired);
-	return changed;
+	hairpin->loop = loop;
+	hairpin->config = config;
+	hairpin->keeper = keeper;
+	worker_init(&hairpin->worker, loop);
+	loop_timer_set(loop, &hairpin->timer, 0, due, hairpin);
+	return netlink_open(NETLINK_ROUTE, &hairpin->route);
+}
+
+void hairpin_stop(struct hairpin *hairpin)
+{
+	if (!hairpin->loop)
+		return;
+	loop_timer_cancel(hairpin->loop, &hairpin->timer);
+	worker_done(&hairpin->worker);
+	netlink_close(hairpin->route);
+	*hairpin = (struct hairpin){ 0 };
+}
+
+void hairpin_soon(struct hairpin *hairpin)
+{
+	if (hairpin->loop &&
+		(!hairpin->timer.active || hairpin->timer.due > loop_now() + DELAY_MS))
+		loop_timer_set(hairpin->loop, &hairpin->timer, DELAY_MS, due, hairpin);
 }

@@ -9,13 +9,30 @@
 #ifndef EIPD_NATMGR_HAIRPIN_H
 #define EIPD_NATMGR_HAIRPIN_H
 
-#include "common/plan.h"
-#include "natmgr/binding.h"
+#include "common/worker.h"
+#include "natmgr/keeper.h"
 
-struct nl_sock;
+struct hairpin {
+	struct loop *loop;
+	const struct config *config;
+	const struct keeper *keeper;
+	struct loop_timer timer;
+	/* beside the loop, as the bridge is asked for each VM; until its end, what follows is its own */
+	struct worker worker;
+	struct nl_sock *route;
+	struct mac *macs; /* of VMs that something of a public address goes to */
+	size_t count;
+	size_t changed; /* ports whose mode was set */
+};
 
-/* Sets the mode on the ports of VMs that have a public address; returns how many were changed. */
-size_t hairpin_ensure(struct nl_sock *route, const char *bridge, const struct plan *plan,
-	const struct binding_table *table);
+/*
+ * Looks after the ports from now on; not with `hairpin = no`. 0, or -errno: no netlink socket. config
+ * and keeper must outlive it. Zeroed, it may be stopped without a start.
+ */
+int hairpin_start(struct hairpin *hairpin, struct loop *loop, const struct config *config,
+	const struct keeper *keeper);
+void hairpin_stop(struct hairpin *hairpin);
+/* Bindings changed, or a VM came. Looks soon, and once for all that comes meanwhile. */
+void hairpin_soon(struct hairpin *hairpin);
 
 #endif

@@ -14,7 +14,6 @@
 
 #include "common/log.h"
 #include "common/memory.h"
-#include "common/netlink.h"
 #include "natmgr/address_list.h"
 #include "natmgr/binding_store.h"
 #include "natmgr/command.h"
@@ -29,28 +28,9 @@ struct natmgr {
 	struct isolate *isolate;
 	struct commands *commands;
 	struct address_list *address_list;
-	struct nl_sock *route;
-	struct loop_timer hairpin;
+	struct hairpin hairpin;
 	uint64_t started;
 };
-
-/* A guest sends a little before and after its lease; the bridge has learned its port by then. */
-#define HAIRPIN_DELAY_MS 200
-
-static void ensure_hairpin(void *ctx)
-{
-	struct natmgr *natmgr = ctx;
-	size_t count;
-
-	/* frames may begin to pass iptables at any time, when somebody loads br_netfilter */
-	loop_timer_set(natmgr->loop, &natmgr->hairpin, natmgr->config->nat.resync * UINT64_C(1000),
-		ensure_hairpin, natmgr);
-	count = hairpin_ensure(natmgr->route, natmgr->config->inner.bridge,
-		keeper_plan(natmgr->keeper), keeper_table(natmgr->keeper));
-	if (count)
-		log_info("nat: hairpin mode set on %zu ports of %s (bridge-nf-call-iptables is 1)",
-			count, natmgr->config->inner.bridge);
-}
 
 static void on_mended(void *ctx, const struct reconcile_report *report)
 {
@@ -78,18 +58,12 @@ static void on_followed(void *ctx, const struct binding *binding, bool lost)
 			binding->vm, "why", lost ? "reclaimed, as it left the plan" : "auto-bind"));
 }
 
-/*
- * A VM that has an address now may speak to it. Soon, and once for all changes meanwhile: the bridge
- * is asked for each machine that has one, which takes longer than a bind where there are a thousand.
- */
+/* A VM that has an address now may speak to it. */
 static void on_changed(void *ctx)
 {
 	struct natmgr *natmgr = ctx;
 
-	if (natmgr->config->nat.hairpin &&
-		(!natmgr->hairpin.active || natmgr->hairpin.due > loop_now() + HAIRPIN_DELAY_MS))
-		loop_timer_set(natmgr->loop, &natmgr->hairpin, HAIRPIN_DELAY_MS, ensure_hairpin,
-			natmgr);
+	hairpin_soon(&natmgr->hairpin);
 }
 
 /* Where `iptables` is the nft variant, the administrator would look for our rules in vain. */
@@ -127,9 +101,7 @@ void natmgr_links_changed(struct natmgr *natmgr, bool links)
 
 void natmgr_vm_came(struct natmgr *natmgr)
 {
-	if (natmgr->config->nat.hairpin)
-		loop_timer_set(natmgr->loop, &natmgr->hairpin, HAIRPIN_DELAY_MS, ensure_hairpin,
-			natmgr);
+	hairpin_soon(&natmgr->hairpin);
 }
 
 void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
@@ -308,20 +280,22 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 	const struct keeper_hooks hooks = { on_mended, on_followed, on_changed, natmgr };
 	const struct isolate_setup isolation = { setup->loop, setup->events, setup->config,
 		setup->plan, setup->inner };
-	int err = netlink_open(NETLINK_ROUTE, &natmgr->route);
+	int err;
 
 	natmgr->loop = setup->loop;
 	natmgr->config = setup->config;
 	natmgr->events = setup->events;
 	natmgr->started = loop_now();
-	if (err)
-		*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
-	else
-		err = isolate_new(&isolation, &natmgr->isolate, ret_error);
+	err = isolate_new(&isolation, &natmgr->isolate, ret_error);
 	if (!err)
 		err = keeper_new(setup->loop, setup->config, setup->plan,
 			isolate_list(natmgr->isolate), &setup->inner, &hooks, &natmgr->keeper,
 			ret_error);
+	if (!err) {
+		err = hairpin_start(&natmgr->hairpin, setup->loop, setup->config, natmgr->keeper);
+		if (err)
+			*ret_error = xasprintf("no netlink socket: %s", strerror(-err));
+	}
 	if (err) {
 		natmgr_free(natmgr);
 		return err;
@@ -332,8 +306,6 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 		natmgr->keeper, commands_conflicts(natmgr->commands));
 	commands_auto_bind(natmgr->commands);
 	isolate_start(natmgr->isolate, setup->control, natmgr->keeper);
-	if (natmgr->config->nat.hairpin)
-		ensure_hairpin(natmgr);
 	warn_of_nft_variant();
 	*ret_natmgr = natmgr;
 	return 0;
@@ -344,12 +316,11 @@ void natmgr_free(struct natmgr *natmgr)
 	if (!natmgr)
 		return;
 	address_list_free(natmgr->address_list);
+	/* a change that ends now no longer asks for it */
+	hairpin_stop(&natmgr->hairpin);
 	keeper_free(natmgr->keeper);
-	/* what the keeper had begun and ended just now may have set it again */
-	loop_timer_cancel(natmgr->loop, &natmgr->hairpin);
 	isolate_free(natmgr->isolate);
 	commands_free(natmgr->commands);
-	netlink_close(natmgr->route);
 	free(natmgr);
 }
 
