@@ -425,6 +425,7 @@ static int do_step(struct nl_sock *route, const struct config *config, struct br
 	const struct bridge_step *step)
 {
 	const struct bridge_item *item = facts->items ? &facts->items[step->item] : NULL;
+	size_t ignored;
 
 	switch (step->verb) {
 	case BRIDGE_MAKE:
@@ -432,7 +433,9 @@ static int do_step(struct nl_sock *route, const struct config *config, struct br
 	case BRIDGE_SET_UP:
 		return set_link(route, facts->bridge.index, IFF_UP, 0);
 	case BRIDGE_ADD_ADDRESS:
-		return netlink_addr_add(route, facts->bridge.index, &config->inner.address, NULL);
+		return netlink_addr_change(route, facts->bridge.index,
+			&(struct netlink_addr){ .prefix = config->inner.address }, 1, true,
+			&ignored);
 	case BRIDGE_COPY_ITEM:
 		return item->is_route ? copy_route(route, facts, item)
 				      : copy_address(route, config, facts, item);

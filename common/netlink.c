@@ -19,11 +19,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "common/memory.h"
 
 /* Messages that one request can leave behind; a dump of every neighbour of a large bridge has fewer. */
 #define DRAIN_MAX 100000
+/* Requests that are sent together; their answers fit into the smallest socket buffer. */
+#define BATCH 32
 
 /* --- requests ----------------------------------------------------------------------------- */
 
@@ -51,12 +54,15 @@ void netlink_close(struct nl_sock *sock)
 		nl_socket_free(sock);
 }
 
+/* Of one request, or of several that were sent together. */
 struct answer {
-	uint32_t sequence; /* of the request */
+	uint32_t first, count; /* their sequence numbers */
 	void (*each)(void *ctx, const struct nlmsghdr *header);
 	void *ctx;
+	int harmless; /* -errno that is as good as 0 */
 	bool done;
-	int err;
+	int err;         /* the first that was none of both */
+	uint32_t failed; /* of which request */
 };
 
 /* What a request that failed has left on the socket is no answer to this one. */
@@ -64,7 +70,7 @@ static int take_sequence(struct nl_msg *msg, void *arg)
 {
 	const struct answer *answer = arg;
 
-	return nlmsg_hdr(msg)->nlmsg_seq == answer->sequence ? NL_OK : NL_SKIP;
+	return nlmsg_hdr(msg)->nlmsg_seq - answer->first < answer->count ? NL_OK : NL_SKIP;
 }
 
 static int take_message(struct nl_msg *msg, void *arg)
@@ -76,6 +82,7 @@ static int take_message(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
+/* Of several, the last one's. */
 static int take_end(struct nl_msg *msg, void *arg)
 {
 	struct answer *answer = arg;
@@ -94,9 +101,16 @@ int netlink_error(const struct nlmsgerr *error)
 static int take_error(struct sockaddr_nl *peer, struct nlmsgerr *error, void *arg)
 {
 	struct answer *answer = arg;
+	uint32_t which = error->msg.nlmsg_seq - answer->first, last = answer->count - 1;
+	int err = netlink_error(error);
 
 	(void)peer;
-	answer->err = netlink_error(error);
+	if (err != answer->harmless && !answer->err) {
+		answer->err = err;
+		answer->failed = which < last ? which : last;
+	}
+	if (which < last)
+		return NL_SKIP;
 	answer->done = true;
 	return NL_STOP;
 }
@@ -123,43 +137,58 @@ static void drain(struct nl_sock *sock)
 	}
 }
 
-static int request(struct nl_sock *sock, struct nl_msg *msg, struct answer *answer)
+/* Refusals are told in any case; that all is done, only for the last. */
+static int send_all(struct nl_sock *sock, struct nl_msg *const *msgs, struct answer *answer)
+{
+	struct iovec parts[BATCH];
+
+	for (uint32_t i = 0; i < answer->count; i++) {
+		nl_complete_msg(sock, msgs[i]);
+		if (i + 1 < answer->count)
+			nlmsg_hdr(msgs[i])->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
+		parts[i] = (struct iovec){ nlmsg_hdr(msgs[i]), nlmsg_hdr(msgs[i])->nlmsg_len };
+	}
+	answer->first = nlmsg_hdr(msgs[0])->nlmsg_seq;
+	return nl_send_iovec(sock, msgs[0], parts, answer->count);
+}
+
+/* Frees the messages. */
+static int request(struct nl_sock *sock, struct nl_msg *const *msgs, struct answer *answer)
 {
 	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
-	int err;
+	int err = cb ? 0 : -ENOMEM;
 
-	if (!cb) {
-		nlmsg_free(msg);
-		return -ENOMEM;
+	if (cb) {
+		nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, answer);
+		nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, answer);
+		nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, answer);
+		nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, answer);
+		nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, answer);
+		nl_cb_err(cb, NL_CB_CUSTOM, take_error, answer);
+		errno = 0;
+		err = send_all(sock, msgs, answer);
+		while (err >= 0 && !answer->done)
+			err = nl_recvmsgs(sock, cb);
+		nl_cb_put(cb);
+		if (err < 0 && !answer->done) {
+			/* libnl's own numbers say little; errno is what the socket said */
+			answer->err = errno ? -errno : -EIO;
+			drain(sock);
+		}
+	} else {
+		answer->err = err;
 	}
-	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, answer);
-	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, answer);
-	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, answer);
-	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, answer);
-	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, answer);
-	nl_cb_err(cb, NL_CB_CUSTOM, take_error, answer);
-	errno = 0;
-	err = nl_send_auto(sock, msg);
-	answer->sequence = nlmsg_hdr(msg)->nlmsg_seq;
-	while (err >= 0 && !answer->done)
-		err = nl_recvmsgs(sock, cb);
-	nl_cb_put(cb);
-	nlmsg_free(msg);
-	if (err < 0 && !answer->done) {
-		/* libnl's own numbers say little; errno is what the socket said */
-		err = errno ? -errno : -EIO;
-		drain(sock);
-		return err;
-	}
+	for (uint32_t i = 0; i < answer->count; i++)
+		nlmsg_free(msgs[i]);
 	return answer->err;
 }
 
 int netlink_request(struct nl_sock *sock, struct nl_msg *msg,
 	void (*each)(void *ctx, const struct nlmsghdr *header), void *ctx)
 {
-	struct answer answer = { .each = each, .ctx = ctx };
+	struct answer answer = { .count = 1, .each = each, .ctx = ctx };
 
-	return request(sock, msg, &answer);
+	return request(sock, &msg, &answer);
 }
 
 static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)
@@ -477,37 +506,50 @@ int netlink_addr_list(struct nl_sock *sock, unsigned link_index, struct netlink_
 	return 0;
 }
 
-static int change_addr(struct nl_sock *sock, uint16_t type, int flags, unsigned link_index,
-	const struct ip4_prefix *prefix, const char *label)
+static struct nl_msg *addr_message(unsigned link_index, const struct netlink_addr *change, bool add)
 {
-	struct ifaddrmsg ifaddr = { .ifa_family = AF_INET,
+	const struct ip4_prefix *prefix = &change->prefix;
+	const struct ifaddrmsg ifaddr = { .ifa_family = AF_INET,
 		.ifa_prefixlen = prefix->len,
 		.ifa_scope = RT_SCOPE_UNIVERSE,
 		.ifa_index = link_index };
-	struct nl_msg *msg = new_message(type, NLM_F_REQUEST | NLM_F_ACK | flags, &ifaddr,
-		sizeof(ifaddr));
-	uint32_t addr = htonl(prefix->addr), broadcast = htonl(ip4_prefix_broadcast(prefix));
+	struct nl_msg *msg = add
+		? new_message(RTM_NEWADDR, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL, &ifaddr,
+			  sizeof(ifaddr))
+		: new_message(RTM_DELADDR, NLM_F_REQUEST, &ifaddr, sizeof(ifaddr));
 
 	if (!msg)
-		return -ENOMEM;
-	nla_put_u32(msg, IFA_LOCAL, addr);
-	nla_put_u32(msg, IFA_ADDRESS, addr);
-	if (label)
-		nla_put_string(msg, IFA_LABEL, label);
-	if (type == RTM_NEWADDR && prefix->len < 31)
-		nla_put_u32(msg, IFA_BROADCAST, broadcast);
-	return netlink_request(sock, msg, NULL, NULL);
+		return NULL;
+	nla_put_u32(msg, IFA_LOCAL, htonl(prefix->addr));
+	nla_put_u32(msg, IFA_ADDRESS, htonl(prefix->addr));
+	if (add && *change->label)
+		nla_put_string(msg, IFA_LABEL, change->label);
+	if (add && prefix->len < 31)
+		nla_put_u32(msg, IFA_BROADCAST, htonl(ip4_prefix_broadcast(prefix)));
+	return msg;
 }
 
-int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix,
-	const char *label)
+int netlink_addr_change(struct nl_sock *sock, unsigned link_index, const struct netlink_addr *list,
+	size_t count, bool add, size_t *ret_failed)
 {
-	return change_addr(sock, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, link_index, prefix, label);
-}
+	int err = 0;
 
-int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix)
-{
-	return change_addr(sock, RTM_DELADDR, 0, link_index, prefix, NULL);
+	for (size_t i = 0; !err && i < count; i += BATCH) {
+		struct answer answer = { .harmless = add ? -EEXIST : -EADDRNOTAVAIL };
+		struct nl_msg *msgs[BATCH];
+
+		while (answer.count < BATCH && i + answer.count < count) {
+			msgs[answer.count] = addr_message(link_index, &list[i + answer.count], add);
+			if (!msgs[answer.count])
+				break;
+			answer.count++;
+		}
+		if (!answer.count)
+			return -ENOMEM;
+		err = request(sock, msgs, &answer);
+		*ret_failed = i + answer.failed;
+	}
+	return err;
 }
 
 /* --- neighbours --------------------------------------------------------------------------- */

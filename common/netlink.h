@@ -65,11 +65,13 @@ int netlink_link_get(struct nl_sock *sock, const char *name, struct netlink_link
 /* The caller frees *ret_list. */
 int netlink_addr_list(struct nl_sock *sock, unsigned link_index, struct netlink_addr **ret_list,
 	size_t *ret_count);
-/* -EEXIST: it is there already. label may be NULL. */
-int netlink_addr_add(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix,
-	const char *label);
-/* -EADDRNOTAVAIL: it is not there. */
-int netlink_addr_del(struct nl_sock *sock, unsigned link_index, const struct ip4_prefix *prefix);
+/*
+ * Puts addresses on a link, or takes them from it, many in one call. One that is there already, or
+ * not there any more, is no error. The first that the kernel refused is list[*ret_failed]; of those
+ * behind it some may be done. A label may be "".
+ */
+int netlink_addr_change(struct nl_sock *sock, unsigned link_index, const struct netlink_addr *list,
+	size_t count, bool add, size_t *ret_failed);
 
 int netlink_link_get_index(struct nl_sock *sock, unsigned index, struct netlink_link *ret_link);
 /* Calls `each` for every port of a bridge; bridge_index 0: of any. */

@@ -53,10 +53,10 @@ unsigned *address_foreign_labels(const struct config *config, const struct netli
 	return labels;
 }
 
-static void append(struct address_change **list, size_t *count, const struct ip4_prefix *prefix,
+static void append(struct netlink_addr **list, size_t *count, const struct ip4_prefix *prefix,
 	const char *label)
 {
-	struct address_change change = { .prefix = *prefix };
+	struct netlink_addr change = { .prefix = *prefix };
 
 	snprintf(change.label, sizeof(change.label), "%s", label);
 	/* doubling: the list may hold thousands */

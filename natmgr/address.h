@@ -12,13 +12,8 @@
 #include "common/netlink.h"
 #include "natmgr/desired.h"
 
-struct address_change {
-	struct ip4_prefix prefix;
-	char label[IFNAMSIZ];
-};
-
 struct address_diff {
-	struct address_change *remove, *add;
+	struct netlink_addr *remove, *add;
 	size_t remove_count, add_count;
 	uint32_t *foreign; /* wanted, but there already and another's */
 	size_t foreign_count;

@@ -94,31 +94,20 @@ static int read_addresses(struct run *run)
 	return 0;
 }
 
-static int change_address(struct run *run, const struct address_change *change, bool add)
+/* What somebody did before us, or what went with the interface's first address, is done. */
+static int change_addresses(struct run *run, const struct netlink_addr *list, size_t count, bool add)
 {
+	const struct reconcile *reconcile = run->reconcile;
 	char text[IP4_PREFIX_STRLEN];
-	int err = add ? netlink_addr_add(run->reconcile->route, run->reconcile->outer.link.index,
-				&change->prefix, change->label)
-		      : netlink_addr_del(run->reconcile->route, run->reconcile->outer.link.index,
-				&change->prefix);
+	size_t failed = 0;
+	int err = netlink_addr_change(reconcile->route, reconcile->outer.link.index, list, count,
+		add, &failed);
 
-	/* somebody did it before us, or it went with the interface's first address */
-	if (add ? err == -EEXIST : err == -EADDRNOTAVAIL)
-		return 0;
 	if (err)
 		snprintf(run->error, BACKEND_ERROR_SIZE, "%s cannot be %s %s: %s",
-			ip4_prefix_format(&change->prefix, text), add ? "put on" : "taken from",
-			run->reconcile->config->outer.interface, strerror(-err));
-	return err;
-}
-
-static int remove_addresses(struct run *run)
-{
-	const struct address_diff *diff = &run->report->addresses;
-	int err = 0;
-
-	for (size_t i = 0; !err && i < diff->remove_count; i++)
-		err = change_address(run, &diff->remove[i], false);
+			ip4_prefix_format(&list[failed].prefix, text),
+			add ? "put on" : "taken from", reconcile->config->outer.interface,
+			strerror(-err));
 	return err;
 }
 
@@ -142,10 +131,7 @@ static int add_addresses(struct run *run)
 		if (err)
 			return err;
 	}
-	err = 0;
-	for (size_t i = 0; !err && i < diff->add_count; i++)
-		err = change_address(run, &diff->add[i], true);
-	return err;
+	return change_addresses(run, diff->add, diff->add_count, true);
 }
 
 static void build(const struct run *run, enum reconcile_scope scope, struct ruleset *ret_want)
@@ -204,7 +190,8 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 			run->report->addresses.add_count))
 		run->reconcile->flows_due = true;
 	if (!err)
-		err = remove_addresses(run);
+		err = change_addresses(run, run->report->addresses.remove,
+			run->report->addresses.remove_count, false);
 	if (!err && run->edit_count)
 		err = backend->apply(backend, run->edits, run->edit_count, run->error);
 	if (!err)

@@ -264,11 +264,15 @@ def bind(profile, figures):
             room.report()
 
 
-def eipd_in_one_reload(stage, count, asking=()):
+def eipd_in_one_reload(stage, count, with_addresses=True, asking=()):
     """(milliseconds, the rules as iptables-legacy-save has them, what `asking` wrote)"""
     EIPD.write_plan(stage, plan_of(1))
     stage.start([EIPD.path(), "-f", "-c", EIPD.write_conf(stage, **{"auto-bind": "yes"})])
     wait_for(lambda: bound(stage) == 1, START, "eipd")
+    if not with_addresses:
+        # they wait for their interface
+        run("ip", "-n", stage.hv, "link", "delete", "eth0")
+        stage.server.settle()
     EIPD.write_plan(stage, plan_of(count))
     with contextlib.ExitStack() as stack:
         if asking:
@@ -292,19 +296,19 @@ def bulk_of_eipd(size, keep):
         took, saved, _ = eipd_in_one_reload(stage, size)
         keep("bulk", "eipd", took)
     with Stage("eipd") as stage:
-        # the addresses wait for their interface
-        run("ip", "-n", stage.hv, "link", "delete", "eth0")
-        keep("bulk", "eipd, the rules alone", eipd_in_one_reload(stage, size)[0])
+        keep("bulk", "eipd, the rules alone",
+             eipd_in_one_reload(stage, size, with_addresses=False)[0])
     with Stage("eipd") as stage:
-        asking = stage.load_command("-r", 1000, "-t", 0.5 + size / 2000)
+        asking = stage.load_command("-r", 1000, "-t", 0.5 + size / 2000, "eth0")
         keep("bulk_gap", "eipd",
-             json.loads(eipd_in_one_reload(stage, size, asking)[2])["gap"] / 1e3)
+             json.loads(eipd_in_one_reload(stage, size, asking=asking)[2])["gap"] / 1e3)
     return saved
 
 
 def bulk(profile, figures):
     """Many public addresses bound in one reload with auto-bind"""
     for size in profile.bulk_sizes:
+        print(f"    bulk: {size:,}", flush=True)
         values = {}
 
         def keep(measure, name, value):

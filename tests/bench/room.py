@@ -16,6 +16,8 @@ class Room:
         self.stages, self.values, self.stack = {}, {}, contextlib.ExitStack()
 
     def __enter__(self):
+        if self.size is not None:
+            print(f"    {self.section}: {self.size:,}", flush=True)
         with self.stack as stack:
             for number, subject in enumerate(self.subjects):
                 self.stages[subject] = stack.enter_context(Stage(f"{self.size}-{number}"))

@@ -152,9 +152,13 @@ static ssize_t take_request(const uint8_t *data, size_t len)
 
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+	ssize_t sent = 0;
+
 	(void)fd;
 	(void)flags;
-	return take_request(message->msg_iov->iov_base, message->msg_iov->iov_len);
+	for (size_t i = 0; i < message->msg_iovlen; i++)
+		sent += take_request(message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+	return sent;
 }
 
 ssize_t sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *to,
@@ -389,9 +393,25 @@ static void ask_tables(struct nl_sock *sock, const struct config *config)
 	nft_free(nft);
 }
 
+/* More than are sent together. */
+static void ask_changes(struct nl_sock *sock, const struct config *config)
+{
+	struct netlink_addr list[40] = { 0 };
+	const size_t count = sizeof(list) / sizeof(*list);
+	size_t failed;
+
+	(void)config;
+	for (size_t i = 0; i < count; i++)
+		list[i] = (struct netlink_addr){ .prefix = { 0x14fb4000 + (uint32_t)i, 32 },
+			.label = "eth0:1" };
+	if (netlink_addr_change(sock, 2, list, count, true, &failed) && failed >= count)
+		abort();
+	(void)netlink_addr_change(sock, 2, list, count, false, &failed);
+}
+
 static void (*const questions[])(struct nl_sock *sock, const struct config *config) = { ask_link,
 	ask_ports, ask_addresses, ask_macs, hear_changes, ask_host, ask_bridge, ask_flows,
-	ask_tables };
+	ask_tables, ask_changes };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

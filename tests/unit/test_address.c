@@ -58,7 +58,7 @@ static const struct address_row {
 		{ { P(99), 0, 1 } }, "", "20.251.48.99/32 eth0:1; ", "" },
 };
 
-static void list(char *text, const struct address_change *changes, size_t count)
+static void list(char *text, const struct netlink_addr *changes, size_t count)
 {
 	char prefix[IP4_PREFIX_STRLEN];
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Many addresses in one call, against the kernel: in a network namespace of the test's own. */
+#include "tests/unit/support.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <sched.h>
+
+#include "common/netlink.h"
+
+enum { LOOPBACK = 1, MANY = 100 }; /* more than go into one message to the kernel */
+
+static struct nl_sock *sock;
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!unshare(CLONE_NEWNET) || !unshare(CLONE_NEWUSER | CLONE_NEWNET))
+		assert_int_equal(netlink_open(NETLINK_ROUTE, &sock), 0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	netlink_close(sock);
+	return 0;
+}
+
+static void fill(struct netlink_addr list[static MANY])
+{
+	for (uint32_t i = 0; i < MANY; i++) {
+		list[i] = (struct netlink_addr){ .prefix = { IP4(20, 251, 64, 0) + i, 32 } };
+		snprintf(list[i].label, sizeof(list[i].label), "lo:%u", i);
+	}
+}
+
+static size_t labelled(void)
+{
+	struct netlink_addr *have;
+	size_t count, found = 0;
+
+	assert_int_equal(netlink_addr_list(sock, LOOPBACK, &have, &count), 0);
+	for (size_t i = 0; i < count; i++)
+		found += !strncmp(have[i].label, "lo:", 3);
+	free(have);
+	return found;
+}
+
+static void test_many(void **state)
+{
+	struct netlink_addr list[MANY];
+	size_t failed = MANY;
+
+	(void)state;
+	if (!sock)
+		skip();
+	fill(list);
+	assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, MANY, true, &failed), 0);
+	assert_int_equal(labelled(), MANY);
+	assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, MANY, true, &failed), 0);
+	assert_int_equal(labelled(), MANY);
+	/* some are gone: the others go all the same */
+	assert_int_equal(netlink_addr_change(sock, LOOPBACK, list + 10, 50, false, &failed), 0);
+	assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, MANY, false, &failed), 0);
+	assert_int_equal(labelled(), 0);
+	assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, 0, true, &failed), 0);
+}
+
+static void test_refused(void **state)
+{
+	static const size_t bad[] = { 0, 31, 32, 50, MANY - 1 };
+	struct netlink_addr list[MANY];
+
+	(void)state;
+	if (!sock)
+		skip();
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		size_t failed = MANY;
+
+		fill(list);
+		list[bad[i]].prefix.len = 33;
+		assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, MANY, true, &failed),
+			-EINVAL);
+		assert_int_equal(failed, bad[i]);
+		/* nothing of it is left to be taken for the answer to the next */
+		fill(list);
+		assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, MANY, true, &failed), 0);
+		assert_int_equal(labelled(), MANY);
+		assert_int_equal(netlink_addr_change(sock, LOOPBACK, list, MANY, false, &failed),
+			0);
+	}
+	assert_int_equal(netlink_addr_change(sock, 999, list, MANY, true, &(size_t){ 0 }), -ENODEV);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests_name("netlink", tests, setup, teardown) ? EXIT_FAILURE
+									      : EXIT_SUCCESS;
+}
