@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * keeper owns the order of things around a change: table, file, kernel, answer. It must not know
- * who asks for a change, nor why.
+ * keeper owns the table of bindings and those who wait for a change of it: what is changed together,
+ * when the thread makes it true, what is taken back, who is told. It must not know who asks, nor
+ * why.
  */
 #include "natmgr/keeper.h"
 
@@ -259,10 +260,10 @@ static void start_sync(struct keeper *keeper, bool with_file)
 /* A part may have been done before the kernel refused. */
 static void roll_back(struct keeper *keeper, int err, const char *why)
 {
-	bool with_file;
+	bool with_file = restore(keeper, err, why);
 
-	log_error("nat: %s", why);
-	with_file = restore(keeper, err, why);
+	if (err != -ESHUTDOWN)
+		log_error("nat: %s", why);
 	keeper->rolling_back = true;
 	start_sync(keeper, with_file);
 }
@@ -282,13 +283,13 @@ static void synced(void *ctx)
 	/* without a change of ours, whatever differed was done by others */
 	bool repair = TAILQ_EMPTY(&keeper->batch);
 	char error[BACKEND_ERROR_SIZE];
-	int err = keeper->sync.err;
+	bool gave_up = keeper->is_closing && keeper->sync.err == -EAGAIN;
+	int err = gave_up ? -ESHUTDOWN : keeper->sync.err;
 
 	note_sync(keeper, repair);
 	if (keeper->rolling_back && keeper->sync.file_err)
 		log_error("nat: %s cannot be written back", keeper->state_path);
-	snprintf(error, sizeof(error), "%s",
-		err == -EAGAIN && keeper->is_closing ? STOPPING : keeper->sync.error);
+	snprintf(error, sizeof(error), "%s", gave_up ? STOPPING : keeper->sync.error);
 	sync_done(&keeper->sync);
 	if (err && keeper->has_before && !keeper->rolling_back) {
 		roll_back(keeper, err, error);
