@@ -29,7 +29,7 @@ int config_set_text(void *field, const char *value)
 
 int config_set_path(void *field, const char *value)
 {
-	/* room is kept for the names that are made from it ("….new", "…/bindings") */
+	/* room is kept for the names that are made from it ("….eipd-new", "…/bindings") */
 	if (value[0] != '/' || strlen(value) > PATH_MAX - 64)
 		return -EINVAL;
 	replace(field, value);

@@ -150,7 +150,7 @@ int statefile_write(const char *path, const char *text, size_t len)
 {
 	char *real = realpath(path, NULL), *link = real ? NULL : read_dangling_link(path);
 	const char *target = real ? real : link ? link : path;
-	char *tmp = xasprintf("%s.new", target);
+	char *tmp = xasprintf("%s.eipd-new", target);
 	struct stat st;
 	int err = 0, fd;
 

@@ -21,7 +21,8 @@ int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_le
 int statefile_read_damaged(const char *path, size_t max, char **ret_text, size_t *ret_len);
 
 /*
- * Replaces the file in one step: temporary file beside it, fsync, rename, fsync of the directory.
+ * Replaces the file in one step: temporary file beside it (PATH.eipd-new, a name that nobody else
+ * uses), fsync, rename, fsync of the directory.
  * A reader sees the old or the new text, never a part. The mode (and owner and group, where
  * allowed) of a file that is replaced is kept, a new one gets 0644; a symbolic link is followed.
  * 0 or -errno, and then the old file is as it was: -EACCES also for a file that may not be written

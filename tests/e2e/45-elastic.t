@@ -389,6 +389,7 @@ daemon_up
 conf dhcp.dns
 conf dhcp.ntp
 conf dhcp.static-routes
+echo prepared >"$PLAN.new"
 ctl -j vm add new >"$T/added" 2>&1
 is "vm add" $? 0
 mac=$(json 'd["mac"]' <"$T/added") ip=$(json 'd["ip"]' <"$T/added")
@@ -407,6 +408,8 @@ assert len(rest) == 1 and sorted(rest[0].split(",")) == sorted(words), rest
 PY
 }
 check "vm add: the plan file has a line more, and comments and order as before" only_added "$mac" new "$ip"
+is "vm add: a file that somebody prepares beside it is left alone" "$(<"$PLAN.new")" prepared
+rm -f "$PLAN.new"
 is "vm add: owner and mode of the file are as before" "$(stat -c '%u:%g %a' "$PLAN")" "0:12 640"
 is "vm add: it is in force" "$(field '[d["mac"], d["ip"]]' vm show new)" "[\"$mac\", \"$ip\"]"
 vm_up new "$mac"

@@ -52,7 +52,7 @@ plan "$MAC1,vm-001,$IP1"
 daemon_up
 copied() { cmp "$PLAN" "$STATE/plan.last-good"; }
 wait_for 5 copied || die "no copy of the plan"
-strace -f -o /dev/null -P "$STATE/plan.last-good.new" -e trace=unlink,rename \
+strace -f -o /dev/null -P "$STATE/plan.last-good.eipd-new" -e trace=unlink,rename \
 	-e inject=unlink,rename:delay_enter=1500000 -p "$(daemon_pid)" 2>"$T/strace.err" &
 strace=$!
 wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"

@@ -93,10 +93,10 @@ is "that rule is left alone" "$(nat_rules | count 'MINE -s 10.9.9.9/32 -j EIPD-C
 check "and nothing is mended again and again" settled
 
 # ---- a state file that cannot be written
-mkdir "$T/state/bindings.new" # where the new text would go
+mkdir "$T/state/bindings.eipd-new" # where the new text would go
 refused "a state file that cannot be written: the bind is refused" 1 'nothing was changed' \
 	ip bind vm-001 20.251.48.102
-rmdir "$T/state/bindings.new"
+rmdir "$T/state/bindings.eipd-new"
 is "and nothing is bound" "$(state_of 20.251.48.102)" free
 check "afterwards it works" ctl ip bind vm-001 20.251.48.102
 daemon_end TERM

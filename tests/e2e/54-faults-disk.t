@@ -30,7 +30,7 @@ all() {
 	field "[(a['address'], a['state'], a['vm']) for a in d]" ip list
 	field "[(v['name'], v['ip'], v['isolated']) for v in d]" vm list
 }
-litter() { find "$ON$STATE" "$ON${PLAN%/*}" -name '*.new' -o -name '*.damaged'; }
+litter() { find "$ON$STATE" "$ON${PLAN%/*}" -name '*.eipd-new' -o -name '*.damaged'; }
 # the leases are written on a thread, some time after the lease
 clean() { [[ -z $(litter) ]]; }
 logged() { (($(count "$1" "$LOG") > 0)); }
@@ -41,7 +41,7 @@ fail_at() { with_strace "$1" "$2" "error=EIO${3:+:when=$3}"; }
 # with_strace FILE CALL WHAT: the same with what else strace can do to a call
 with_strace() {
 	rm -f "$T/strace.err"
-	strace -f -o "$T/strace" -P "$1.new" -e trace="$2" -e inject="$2:$3" \
+	strace -f -o "$T/strace" -P "$1.eipd-new" -e trace="$2" -e inject="$2:$3" \
 		-p "$(daemon_pid)" 2>"$T/strace.err" &
 	strace=$!
 	wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
@@ -88,7 +88,7 @@ check "bind: then it works" ctl ip bind vm-001 "$EIP2"
 with_strace "$STATE/bindings" fsync delay_enter=5000000
 ctl ip bind vm-001 20.251.48.105 >"$T/slow" 2>&1 &
 slow=$!
-being_written() { [[ -e $STATE/bindings.new ]]; }
+being_written() { [[ -e $STATE/bindings.eipd-new ]]; }
 check "the disk is slow: a bind is being written" wait_for 3 being_written
 check "the disk is slow: DHCP goes on" vm_lease vm-001
 is "the disk is slow: status answers" "$(field 'd["ready"]' status)" true

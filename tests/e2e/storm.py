@@ -253,9 +253,9 @@ def leave_litter(dice):
         "".join(f"bind {POOL}{100 + n} {name} {mac} eth0:{n + 1}\n"
                 for n, (name, mac) in enumerate(macs[:5]))
     plan = f"{MACS['s-1']},s-1,192.168.6.77\n"
-    for path, text in ((STATE + "/bindings.new", bindings), (STATE + "/plan.last-good.new", plan),
-                       (PLAN + ".new", plan)):
-        with open(path, "w", encoding="ascii") as file:
+    for path, text in ((STATE + "/bindings", bindings), (STATE + "/plan.last-good", plan),
+                       (PLAN, plan)):
+        with open(path + ".eipd-new", "w", encoding="ascii") as file:
             file.write(text[:dice.choice([0, len(text) // 2, len(text)])])
 
 
@@ -328,7 +328,7 @@ def kills(daemon, count, seed):
     point(done == count and acknowledged > count, f"{count} kills in the middle of commands")
     for key, sentence in (
             ("kernel", "after each restart the kernel has what the lists say, nothing twice"),
-            ("lost", "no acknowledged command is lost, none is done by half, no *.new file counts"),
+            ("lost", "no acknowledged command is lost, none is done by half, no *.eipd-new file counts"),
             ("bare", "no address is ever on the card without its rules, not even between"),
             ("plan", "a spoiled plan is told, and the last good one serves"),
             ("repaired", "nothing is taken for a change by others"),

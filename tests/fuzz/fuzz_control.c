@@ -59,8 +59,8 @@ static void write_plan(void)
 
 static void remove_files(void)
 {
-	static const char *const names[] = { "plan", "plan.new", "state/plan.last-good",
-		"state/plan.last-good.new", "socket", "state", "" };
+	static const char *const names[] = { "plan", "plan.eipd-new", "state/plan.last-good",
+		"state/plan.last-good.eipd-new", "socket", "state", "" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		char *path = xasprintf("%s/%s", daemon_of.directory, names[i]);

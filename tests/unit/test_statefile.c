@@ -248,17 +248,22 @@ static void test_write_refused(void **state)
 
 static void test_leftover(void **state)
 {
-	char *path = path_in(directory, "file"), *new = path_in(directory, "file.new");
+	char *path = path_in(directory, "file"), *left = path_in(directory, "file.eipd-new");
+	char *prepared = path_in(directory, "file.new");
 
 	(void)state;
 	/* as a predecessor that was killed between write and rename leaves it */
 	file_write(path, "old", 3);
-	file_write(new, "half of the ne", 14);
+	file_write(left, "half of the ne", 14);
+	/* as people name what they prepare */
+	file_write(prepared, "a person's", 10);
 	assert_int_equal(statefile_write(path, "new", 3), 0);
 	assert_holds(path, "new");
-	assert_int_equal(entries_of_directory(), 1);
+	assert_holds(prepared, "a person's");
+	assert_int_equal(entries_of_directory(), 2);
 	free(path);
-	free(new);
+	free(left);
+	free(prepared);
 }
 
 static void test_mkdir(void **state)
@@ -314,7 +319,7 @@ int main(void)
 		test_dangling_symlink);
 	add(&suite, "write: a reader keeps the old text", test_atomic);
 	add(&suite, "write: a failure leaves nothing behind", test_write_refused);
-	add(&suite, "write: what a killed predecessor left is replaced", test_leftover);
+	add(&suite, "write: what a killed predecessor left is replaced, and nothing else", test_leftover);
 	add(&suite, "mkdir: makes those above, is content with what exists", test_mkdir);
 	return suite_run(&suite, "statefile");
 }
