@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* handover owns the passing on of directories and logs. It must not know what is written there. */
+/* handover owns the passing on of directories and logs. It must not know what is in them. */
 #include "common/handover.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -124,23 +123,22 @@ static void check(const struct config *config, const char *section, const char *
 			section, key, path, handover_user(config));
 }
 
-/* A file that is to be replaced must be readable, and one that its owner guards is not replaced. */
-static void check_entries(const struct config *config, struct problems *problems)
+/*
+ * A file that is to be replaced must be readable, and one that its owner guards is not replaced.
+ * Files of others, as backups are, may lie beside ours.
+ */
+static void check_state(const struct config *config, struct problems *problems)
 {
-	const char *directory = config->daemon.state_dir;
-	DIR *dir = opendir(directory);
-	struct dirent *entry;
+	static const char *const names[] = { "bindings", "isolated", "leases", "plan.last-good" };
 
-	while (dir && (entry = readdir(dir))) {
-		char *path = xasprintf("%s/%s", directory, entry->d_name);
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char *path = xasprintf("%s/%s", config->daemon.state_dir, names[i]);
 		struct stat st;
 
 		if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
 			check(config, "daemon", "state-dir", path, R_OK | W_OK, problems);
 		free(path);
 	}
-	if (dir)
-		closedir(dir);
 }
 
 /* The log itself, or where it is not there, the directory that it would be made in. */
@@ -209,7 +207,7 @@ static void check_all(const struct config *config, struct problems *problems)
 {
 	check(config, "daemon", "state-dir", config->daemon.state_dir, R_OK | W_OK | X_OK,
 		problems);
-	check_entries(config, problems);
+	check_state(config, problems);
 	check(config, "daemon", "run-dir", config->daemon.run_dir, W_OK | X_OK, problems);
 	check_log(config, "daemon", config->daemon.log, problems);
 	check_log(config, "dhcp", config->dhcp.log, problems);

@@ -232,7 +232,9 @@ run_second=$(eipd 2>&1)
 is "as a user: a second one does not start" $? 1
 like "as a user: and names the first" "$run_second" "runs already \(pid $(daemon_pid),"
 daemon_end KILL
-check "as a user: it starts after kill -9" daemon_start
+(umask 277 && cp "$STATE/bindings" "$STATE/bindings.bak")
+check "as a user: it starts after kill -9, with a backup of root's beside its files" daemon_start
+rm -f "$STATE/bindings.bak"
 check "as a user: the address is there again" reaches
 conf nat.on-exit remove
 daemon_end TERM
