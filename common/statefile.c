@@ -194,6 +194,21 @@ out:
 	return err;
 }
 
+int statefile_keep_damaged(const char *path)
+{
+	char *text, *copy;
+	size_t len;
+	int err = read_regular(path, SIZE_MAX, &text, &len);
+
+	if (err)
+		return err;
+	copy = xasprintf("%s.damaged", path);
+	err = statefile_write(copy, text, len);
+	free(copy);
+	free(text);
+	return err;
+}
+
 int statefile_update(const char *path, const char *text, size_t len)
 {
 	char *there;

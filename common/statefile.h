@@ -20,6 +20,9 @@ int statefile_read(const char *path, size_t max, char **ret_text, size_t *ret_le
  */
 int statefile_read_damaged(const char *path, size_t max, char **ret_text, size_t *ret_len);
 
+/* A copy of a damaged file as it is, PATH.damaged, before it is written anew. 0 or -errno. */
+int statefile_keep_damaged(const char *path);
+
 /*
  * Replaces the file in one step: temporary file beside it (PATH.eipd-new, a name that nobody else
  * uses), fsync, rename, fsync of the directory.

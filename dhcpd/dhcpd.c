@@ -235,15 +235,13 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 }
 
 /* What of it is not understood would be gone with the next writing. */
-static void keep_damaged(struct dhcpd *dhcpd, unsigned bad, const char *text, size_t len)
+static void keep_damaged(const struct dhcpd *dhcpd, unsigned bad)
 {
-	char *aside = xasprintf("%s.damaged", dhcpd->lease_path);
-	int err = statefile_write(aside, text, len);
+	int err = statefile_keep_damaged(dhcpd->lease_path);
 
-	log_warning("dhcp: %s is damaged: %u lines are not understood and passed over; %s %s%s",
-		dhcpd->lease_path, bad, err ? "no copy could be kept:" : "it is kept as",
-		err ? strerror(-err) : aside, err ? "" : ", and DHCP needs none of it");
-	free(aside);
+	log_warning("dhcp: %s is damaged: %u lines are not understood and passed over, and DHCP "
+		    "needs none of it; a copy as %s.damaged: %s",
+		dhcpd->lease_path, bad, dhcpd->lease_path, err ? strerror(-err) : "kept");
 }
 
 static void read_leases(struct dhcpd *dhcpd)
@@ -263,7 +261,7 @@ static void read_leases(struct dhcpd *dhcpd)
 	bad = lease_read(dhcpd->leases, text, &moment);
 	/* 1: there are NULs in it */
 	if (bad || err)
-		keep_damaged(dhcpd, bad, text, len);
+		keep_damaged(dhcpd, bad);
 	free(text);
 	after_change(dhcpd);
 }

@@ -79,26 +79,21 @@ static void take_isolated(void *ctx, const char *name, uint64_t packets, uint64_
 		(void)isolation_add(isolation, name + 3, NULL, 0, "");
 }
 
-static void set_aside(const char *path, const struct problems *problems, size_t count)
+static void keep_damaged(const char *path, const struct problems *problems, size_t count)
 {
-	char *aside = xasprintf("%s.damaged", path), *text, *old;
-	size_t len;
+	int err = statefile_keep_damaged(path);
 
 	for (size_t i = 0; i < problems->count; i++) {
-		text = problem_format(&problems->list[i]);
+		char *text = problem_format(&problems->list[i]);
+
 		log_error("isolation: %s", text);
 		free(text);
 	}
-	if (statefile_read_damaged(path, STATE_MAX, &old, &len) >= 0) {
-		(void)statefile_write(aside, old, len);
-		free(old);
-	}
 	log_error(
-		"isolation: the damaged file is kept as %s; every VM that it or the kernel names "
-		"is isolated (%zu), from all hosts where its list of allowed ones is lost; eipctl "
-		"vm isolate and vm rejoin put it right",
-		aside, count);
-	free(aside);
+		"isolation: every VM that the damaged file or the kernel names is isolated (%zu), "
+		"from all hosts where its list of allowed ones is lost; eipctl vm isolate and vm "
+		"rejoin put it right; a copy of the file as %s.damaged: %s",
+		count, path, err ? strerror(-err) : "kept");
 }
 
 static void ask_kernel(const char *path, struct nft *nft, struct isolation *isolation)
@@ -130,7 +125,7 @@ int isolation_store_load(const char *path, struct nft *nft, struct isolation *re
 		break;
 	case FILE_DAMAGED:
 		ask_kernel(path, nft, ret_isolation);
-		set_aside(path, &problems, ret_isolation->count);
+		keep_damaged(path, &problems, ret_isolation->count);
 		if (ret_isolation->count)
 			break;
 		*ret_error = xasprintf(

@@ -16,7 +16,7 @@ char *isolation_store_path(const struct config *config);
 int isolation_store_save(const char *path, const struct isolation *isolation);
 /*
  * What the file says. Where it is gone or damaged, also whom the kernel's table names (nft may be
- * NULL); a damaged file is set aside, and the log says so. 0; or -errno and a sentence in
+ * NULL); of a damaged file a copy is kept, and the log says so. 0; or -errno and a sentence in
  * *ret_error, which the caller frees: who is isolated cannot be known, and nobody must get free by
  * that.
  */

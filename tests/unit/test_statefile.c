@@ -164,6 +164,27 @@ static void test_read_limit(void **state)
 	free(path);
 }
 
+static void test_keep_damaged(void **state)
+{
+	char *path = path_in(directory, "bindings"), *copy = path_in(directory, "bindings.damaged");
+	char text[8] = { 0 };
+	FILE *file;
+
+	(void)state;
+	assert_int_equal(statefile_keep_damaged(path), -ENOENT);
+	file_write(path, "a\0b\n\0", 5);
+	assert_int_equal(statefile_keep_damaged(path), 0);
+	file = fopen(copy, "r");
+	assert_non_null(file);
+	assert_int_equal(fread(text, 1, sizeof(text), file), 5);
+	fclose(file);
+	assert_memory_equal(text, "a\0b\n\0", 5);
+	/* and it is where it was */
+	assert_int_equal(entries_of_directory(), 2);
+	free(path);
+	free(copy);
+}
+
 static void test_mode(void **state)
 {
 	char *path = path_in(directory, "plan");
@@ -313,13 +334,15 @@ int main(void)
 	SUITE_ROWS(&suite, test_read_refused, refused_rows);
 	add(&suite, "read: just as large as allowed", test_read_limit);
 	add(&suite, "read damaged: NULs are newlines, and it says so", test_read_damaged);
+	add(&suite, "damaged: a copy is kept as it is", test_keep_damaged);
 	add(&suite, "write: a new file is 0644, an old one keeps its mode", test_mode);
 	add(&suite, "write: a symbolic link is followed", test_symlink);
 	add(&suite, "write: a symbolic link to a file not there yet is followed",
 		test_dangling_symlink);
 	add(&suite, "write: a reader keeps the old text", test_atomic);
 	add(&suite, "write: a failure leaves nothing behind", test_write_refused);
-	add(&suite, "write: what a killed predecessor left is replaced, and nothing else", test_leftover);
+	add(&suite, "write: what a killed predecessor left is replaced, and nothing else",
+		test_leftover);
 	add(&suite, "mkdir: makes those above, is content with what exists", test_mkdir);
 	return suite_run(&suite, "statefile");
 }
