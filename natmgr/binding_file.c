@@ -12,10 +12,13 @@
 
 #include "common/memory.h"
 
-#define FILE_HEADER "# eipd bindings, version 1"
-#define WORDS_MAX   8
+#define FILE_TITLE   "# eipd bindings, version "
+#define FILE_HEADER  FILE_TITLE "1"
+#define WORDS_MAX    8
+#define REPORTED_MAX 50 /* bad lines */
 
-char *binding_format(const struct binding_table *table, const char *interface, size_t *ret_len)
+char *binding_format(const struct binding_table *table, const char *interface, time_t ahead,
+	size_t *ret_len)
 {
 	char ip[IP4_STRLEN], mac[MAC_STRLEN], ports[FORWARD_STRLEN], *text = NULL;
 	FILE *out = open_memstream(&text, ret_len);
@@ -39,7 +42,7 @@ char *binding_format(const struct binding_table *table, const char *interface, s
 	for (size_t i = 0; i < table->cooling_count; i++)
 		fprintf(out, "cooldown %s %s %s %lld\n", ip4_format(table->cooling[i].address, ip),
 			table->cooling[i].vm, mac_format(&table->cooling[i].mac, mac),
-			(long long)table->cooling[i].until);
+			(long long)(table->cooling[i].until + ahead));
 	if (fclose(out))
 		abort();
 	return text;
@@ -142,19 +145,30 @@ static const char *parse_line(struct binding_table *table, char *line)
 	return "not understood; expected a line that begins with bind, forward or cooldown";
 }
 
+static bool has_header(const char *text)
+{
+	size_t len = strlen(FILE_HEADER);
+
+	return !strncmp(text, FILE_HEADER, len) && strchr(";\n", text[len]);
+}
+
 int binding_parse(const char *text, const char *file, struct binding_table *ret_table,
 	struct problems *problems)
 {
-	struct binding_table table = { 0 };
-	size_t problems_before = problems->count, header = strlen(FILE_HEADER);
+	size_t before = problems->count, bad = 0;
 	unsigned number = 0;
 
-	if (strncmp(text, FILE_HEADER, header) || !strchr(";\n", text[header]))
+	*ret_table = (struct binding_table){ 0 };
+	if (!has_header(text)) {
 		problem_add(problems, file, 1,
 			"not a file of bindings that this version knows; "
 			"expected \"%s\" first",
 			FILE_HEADER);
-	while (*text && problems->count == problems_before) {
+		/* what its lines mean there is not known */
+		if (!strncmp(text, FILE_TITLE, strlen(FILE_TITLE)))
+			return -EINVAL;
+	}
+	while (*text) {
 		size_t len = strcspn(text, "\n");
 		char *line = xmemdup(text, len + 1);
 		const char *why = NULL;
@@ -164,16 +178,14 @@ int binding_parse(const char *text, const char *file, struct binding_table *ret_
 		if (text[len] != '\n')
 			why = "cut off";
 		else if (len && *line != '#')
-			why = parse_line(&table, line);
-		if (why)
+			why = parse_line(ret_table, line);
+		if (why && ++bad <= REPORTED_MAX)
 			problem_add(problems, file, number, "%s", why);
 		free(line);
 		text += len + (text[len] == '\n');
 	}
-	if (problems->count != problems_before) {
-		binding_table_done(&table);
-		return -EINVAL;
-	}
-	*ret_table = table;
-	return 0;
+	if (bad > REPORTED_MAX)
+		problem_add(problems, file, number, "and %zu more bad lines up to here",
+			bad - REPORTED_MAX);
+	return problems->count == before ? 0 : -EINVAL;
 }

@@ -12,9 +12,16 @@
 
 #include "natmgr/binding.h"
 
-/* `interface`: for the labels. The caller frees. */
-char *binding_format(const struct binding_table *table, const char *interface, size_t *ret_len);
-/* 0, and the caller calls binding_table_done(); or -EINVAL and the problems. */
+/*
+ * `interface`: for the labels; `ahead`: so much later is it by the clock of the file than by that of
+ * the cooldowns. The caller frees.
+ */
+char *binding_format(const struct binding_table *table, const char *interface, time_t ahead,
+	size_t *ret_len);
+/*
+ * What the good lines say; the caller calls binding_table_done(). 0; or -EINVAL and the problems: a
+ * bad line is left out, and of a file of another version all lines are.
+ */
 int binding_parse(const char *text, const char *file, struct binding_table *ret_table,
 	struct problems *problems);
 

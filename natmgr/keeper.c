@@ -533,18 +533,26 @@ static int load_state(struct keeper *keeper, char **ret_error)
 {
 	struct follow follow = { 0 };
 	bool changed;
-	int err = binding_store_load(keeper->state_path, keeper->config, keeper->plan,
+	int damaged = binding_store_load(keeper->state_path, keeper->config, keeper->plan,
 		keeper->reconcile.backend, &keeper->table, ret_error);
+	int err;
 
-	if (err)
-		return err;
-	changed = binding_cool(&keeper->table, keeper->config, binding_seconds());
+	if (damaged < 0)
+		return damaged;
+	changed = binding_cool(&keeper->table, keeper->config, binding_seconds()) || damaged;
 	prepare_table(keeper);
 	changed = follow_plan(keeper, &keeper->table, &follow) || changed;
 	log_follow(keeper, &follow);
 	free(follow.lost);
 	warn_outside_pool(keeper);
 	err = changed ? binding_store_save(keeper->state_path, keeper->config, &keeper->table) : 0;
+	if (err && damaged) {
+		*ret_error =
+			xasprintf("%s is damaged, and a good one cannot be written: %s; nothing "
+				  "was changed",
+				keeper->state_path, strerror(-err));
+		return err;
+	}
 	if (err)
 		log_warning("nat: %s cannot be written: %s; no address can be bound",
 			keeper->state_path, strerror(-err));

@@ -113,11 +113,25 @@ static bool add(const struct rule *rule, const struct source_list *sources, bool
 			      : add_binding(rule, vm, config, plan, now, table);
 }
 
+/* Those from index `from` on. */
+static void put_first(struct binding_table *table, size_t from)
+{
+	size_t count = table->count - from;
+	struct binding *last;
+
+	if (!count || !from)
+		return;
+	last = xmemdup(&table->list[from], count * sizeof(*last));
+	memmove(&table->list[count], table->list, from * sizeof(*last));
+	memcpy(table->list, last, count * sizeof(*last));
+	free(last);
+}
+
 size_t rebuild_bindings(const struct ruleset *have, const struct config *config,
 	const struct plan *plan, time_t now, struct binding_table *table)
 {
 	struct source_list sources = collect_sources(have, config->outer.interface);
-	size_t count = 0;
+	size_t count = 0, lines = table->count;
 
 	/* the order of binding makes the source: those that are one come first */
 	for (int wanted = 1; wanted >= 0; wanted--) {
@@ -131,6 +145,8 @@ size_t rebuild_bindings(const struct ruleset *have, const struct config *config,
 				count += add(&chain->rules[i], &sources, wanted, config, plan, now,
 					table);
 		}
+		if (wanted)
+			put_first(table, lines);
 	}
 	free(sources.pairs);
 	return count;

@@ -237,8 +237,9 @@ ctl ip bind vm-001 "$EIP1" >/dev/null
 source=$EIP3
 is "the source of vm-001 is its first address" "$(ask "$P-vm-001" 20.251.48.1 9000)" "outside sees $EIP3"
 bindings() { field '[(a["address"], a["vm"]) for a in d if a["vm"]]' ip list; }
+forwards() { field '[(f["forward"], f["vm"], f["to"]) for f in d]' forward list; }
 list=$(bindings)
-forwards=$(field '[(f["forward"], f["vm"], f["to"]) for f in d]' forward list)
+forwards=$(forwards)
 right=$(ours)
 good=$(cat "$STATE/bindings")
 like "the state file says what it is" "${good%%$'\n'*}" '^# eipd bindings, version 1'
@@ -250,18 +251,24 @@ rebuilt() {
 	cp "$STATE/bindings" "$T/damaged"
 	size=$(stat -c %s "$LOG")
 	check "$1: the daemon starts" daemon_start
-	check "$1: the file is set aside as it was" cmp "$T/damaged" "$STATE/bindings.damaged"
+	check "$1: a copy of the file is kept" cmp "$T/damaged" "$STATE/bindings.damaged"
 	like "$1: the log names both" "$(tail -c +"$size" "$LOG")" "$STATE/bindings:[0-9]+: .*bindings\.damaged|$STATE/bindings: .*bindings\.damaged"
-	is "$1: the kernel's rules told the bindings" \
-		"$(bindings)" "$list"
-	is "$1: and the forwards" "$(field '[(f["forward"], f["vm"], f["to"]) for f in d]' forward list)" "$forwards"
-	is "$1: the source of vm-001 is as it was" "$(ask "$P-vm-001" 20.251.48.1 9000)" "outside sees $EIP3"
+	all_bound "$1"
 	is "$1: a port that is not forwarded reaches nobody" \
 		"$(TALK_PATIENCE=1.5 ask "$OUT" "$SHARED" 8000 | grep -c sees)" 0
+	daemon_end KILL
+	daemon_up
+	all_bound "$1, and a start later"
+	check "$1: the file is whole again" eipd -t
 	daemon_end KILL
 	printf '%s\n' "$good" >"$STATE/bindings"
 	daemon_up
 	is "$1: with the right file all is right" "$(ours)" "$right"
+}
+all_bound() {
+	is "$1: the bindings are as they were" "$(bindings)" "$list"
+	is "$1: and the forwards" "$(forwards)" "$forwards"
+	is "$1: and the source of vm-001" "$(ask "$P-vm-001" 20.251.48.1 9000)" "outside sees $EIP3"
 }
 rebuilt "nonsense" <<<"nonsense"
 rebuilt "an empty file" </dev/null
@@ -269,6 +276,51 @@ rebuilt "a file cut off" < <(printf %s "${good:0:${#good}-9}")
 rebuilt "a file with a block of zeros" < <(printf '%s\n' "$good" | head -n 2; head -c 512 /dev/zero)
 rebuilt "a line too many" < <(printf '%s\nbind 20.251.48.104\n' "$good")
 rebuilt "a later version" < <(sed '1s/version 1/version 7/' <<<"$good")
+rebuilt "the source's line" < <(sed "s/bind $EIP3 .*/bind $EIP3/" <<<"$good")
+
+# The host crashed, so the kernel says nothing: all good lines count.
+daemon_end KILL
+ipt -F && ipt -X
+flush_addresses
+printf '%s\nbind 20.251.48.104 vm-001 d0:0d' "$good" >"$STATE/bindings"
+sed -i "2i nonsense" "$STATE/bindings"
+like "bad lines: -t tells all of them" "$(eipd -t 2>&1)" \
+	"$STATE/bindings:2: .*"$'\n'"$STATE/bindings:$(($(wc -l <<<"$good") + 2)): cut off"
+daemon_up
+all_bound "bad lines, and nothing in the kernel"
+is "bad lines, and nothing in the kernel: rules and addresses too" "$(ours)" "$right"
+foreign_setup
+
+# Nobody's address is taken back because of a file that cannot be read or written.
+unharmed() {
+	like "$1: it does not start, and says why" "$(<"$T/start")" "$2"
+	is "$1: rules and addresses are as they were" "$(ours)" "$right"
+}
+daemon_end KILL
+mv "$STATE/bindings" "$T/bindings"
+mkdir "$STATE/bindings"
+check "a file that cannot be read" not daemon_start
+unharmed "a file that cannot be read" "$STATE/bindings cannot be read .*remove it"
+rmdir "$STATE/bindings"
+mv "$T/bindings" "$STATE/bindings"
+echo nonsense >"$STATE/bindings"
+mkdir "$STATE/bindings.eipd-new" # where the new text would go
+check "a damaged file that cannot be written anew" not daemon_start
+unharmed "a damaged file that cannot be written anew" "$STATE/bindings is damaged, .*nothing was changed"
+rmdir "$STATE/bindings.eipd-new"
+lock_hold
+daemon_start &
+starting=$!
+sleep 1 # it would have ended by then
+check "a damaged file while somebody has the lock: the start waits for it" not gone "$starting"
+lock_release
+wait "$starting"
+is "until it is free" "$? $(<"$T/start")" "0 "
+all_bound "a damaged file while somebody had the lock"
+daemon_end KILL
+printf '%s\n' "$good" >"$STATE/bindings"
+daemon_up
+is "all is right" "$(ours)" "$right"
 
 # ---- a VM with another name
 plan "$MAC1,web,$IP1" "$MAC2,vm-002,$IP2"

@@ -453,22 +453,29 @@ static void want(unsigned which, struct ruleset *ret_ruleset)
 	free(text);
 }
 
-/* Where the state file is lost, bindings come from the rules: they are such as the file can hold. */
-static void check_rebuilt(const struct ruleset *have)
+/*
+ * Where lines of the state file are lost, bindings come from the rules: they are such as the file can
+ * hold, beside what is left.
+ */
+static void check_rebuilt(const struct ruleset *have, const char *lines)
 {
 	struct problems problems = { 0 };
-	struct binding_table table = { 0 }, again;
+	struct binding_table table, again;
 	static struct config *config;
-	size_t count, len;
-	char *text;
+	size_t count, len, before;
+	char *text = xasprintf("# eipd bindings, version 1\n%s", lines);
 
+	if (binding_parse(text, "bindings", &table, &problems))
+		abort();
+	free(text);
+	before = table.count + table.forward_count;
 	if (!config)
 		config = fuzz_config("[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
 				     "pool = 20.251.48.96-20.251.48.110\n");
 	count = rebuild_bindings(have, config, plan_of_two(), 1700000000, &table);
-	if (count != table.count + table.forward_count)
+	if (before + count != table.count + table.forward_count)
 		fuzz_found("another number than is told is rebuilt");
-	text = binding_format(&table, "eth0", &len);
+	text = binding_format(&table, "eth0", 0, &len);
 	if (binding_parse(text, "rebuilt", &again, &problems) || again.count != table.count ||
 		again.forward_count != table.forward_count)
 		fuzz_found("what is rebuilt cannot be kept");
@@ -494,7 +501,10 @@ static size_t make_so(struct backend *backend, const struct ruleset *wanted, boo
 
 	if (backend->begin(backend, &have, error))
 		abort();
-	check_rebuilt(&have);
+	check_rebuilt(&have, "");
+	check_rebuilt(&have,
+		"bind 20.251.48.98 two 02:00:00:00:00:02 eth0:1\n"
+		"forward 20.251.48.100:85-95/udp two 02:00:00:00:00:02 85 eth0:2 -\n");
 	count = ruleset_diff(&have, wanted, &edits);
 	for (size_t i = 0; again && i < count; i++) {
 		if (!is_left_over(&edits[i], wanted))

@@ -379,7 +379,7 @@ static void test_format_and_parse(void **state)
 	assert_int_equal(binding_bind(&table, config, plan, "vm-001", P(99), 0, &error), 1);
 	assert_int_equal(binding_bind(&table, config, plan, "vm-002", P(101), 0, &error), 1);
 	assert_int_equal(binding_unbind(&table, config, P(100), 1700000000, &error), 1);
-	text = binding_format(&table, "eth0", &len);
+	text = binding_format(&table, "eth0", 0, &len);
 	assert_int_equal(len, strlen(text));
 	assert_non_null(strstr(text, "\nbind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:2\n"));
 	assert_int_equal(binding_parse(text, "bindings", &again, &problems), 0);
@@ -390,8 +390,12 @@ static void test_format_and_parse(void **state)
 	free(before);
 	free(after);
 	/* the same text again: the order is the order of binding, which says what the source is */
-	after = binding_format(&again, "eth0", &len);
+	after = binding_format(&again, "eth0", 0, &len);
 	assert_string_equal(after, text);
+	free(after);
+	/* by the clock of the file it is later */
+	after = binding_format(&again, "eth0", 100, &len);
+	assert_non_null(strstr(after, " 1700000160\n"));
 	free(after);
 	free(text);
 	binding_table_done(&table);
@@ -405,7 +409,7 @@ static void test_format_empty(void **state)
 	struct binding_table table = { 0 }, again = { 0 };
 	struct problems problems = { 0 };
 	size_t len;
-	char *text = binding_format(&table, "eth0", &len);
+	char *text = binding_format(&table, "eth0", 0, &len);
 
 	(void)state;
 	assert_int_equal(binding_parse(text, "bindings", &again, &problems), 0);
@@ -414,21 +418,24 @@ static void test_format_empty(void **state)
 	binding_table_done(&again);
 }
 
-#define HEAD    "# eipd bindings, version 1\n"
-#define BIND_99 "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1\n"
+#define HEAD         "# eipd bindings, version 1\n"
+#define BIND_99      "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1\n"
+#define FORWARD_103  "forward 20.251.48.103:80-90/udp vm-002 02:00:00:00:00:02 80 eth0:2 source\n"
+#define COOLDOWN_101 "cooldown 20.251.48.101 vm-002 02:00:00:00:00:02 1700000060\n"
 
 static const struct damaged_row {
 	const char *sentence, *text;
-	unsigned line;
+	unsigned line; /* the bad one */
+	size_t kept;   /* good ones */
 } damaged_rows[] = {
 	{ "damaged: nothing", "", 1 },
-	{ "damaged: no head", BIND_99, 1 },
+	{ "damaged: no head", BIND_99, 1, 1 },
 	{ "damaged: another version", "# eipd bindings, version 2\n" BIND_99, 1 },
 	{ "damaged: another version that begins as ours", "# eipd bindings, version 10\n" BIND_99,
 		1 },
 	{ "damaged: the head cut off", "# eipd bindings, ver", 1 },
-	{ "damaged: the last line cut off in the middle", HEAD BIND_99 "bind 20.251.48.100 vm-0",
-		3 },
+	{ "damaged: the last line cut off in the middle", HEAD BIND_99 "bind 20.251.48.100 vm-0", 3,
+		1 },
 	{ "damaged: the last line cut off before its newline",
 		HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:1", 2 },
 	{ "damaged: cut off in the label, so that it reads as another",
@@ -451,21 +458,21 @@ static const struct damaged_row {
 	{ "damaged: a label beyond 32 bits",
 		HEAD "bind 20.251.48.99 vm-001 02:00:00:00:00:01 eth0:4294967297\n", 2 },
 	{ "damaged: an address twice",
-		HEAD BIND_99 "bind 20.251.48.99 vm-002 02:00:00:00:00:02 eth0:2\n", 3 },
+		HEAD BIND_99 "bind 20.251.48.99 vm-002 02:00:00:00:00:02 eth0:2\n", 3, 1 },
 	{ "damaged: a forward of an address that is bound",
 		HEAD BIND_99 "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n",
-		3 },
+		3, 1 },
 	{ "damaged: a forward of an address that is bound, before it",
 		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n" BIND_99,
-		3 },
+		3, 1 },
 	{ "damaged: a forward twice",
 		HEAD "forward 20.251.48.99:80/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n"
 		     "forward 20.251.48.99:80/tcp vm-001 02:00:00:00:00:01 80 eth0:2 -\n",
-		3 },
+		3, 1 },
 	{ "damaged: forwards that overlap",
 		HEAD "forward 20.251.48.99:80-90/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n"
 		     "forward 20.251.48.99:85/tcp vm-001 02:00:00:00:00:01 85 eth0:2 -\n",
-		3 },
+		3, 1 },
 	{ "damaged: a forward without ports",
 		HEAD "forward 20.251.48.99/tcp vm-002 02:00:00:00:00:02 80 eth0:2 -\n", 2 },
 	{ "damaged: a forward to port 0",
@@ -478,28 +485,70 @@ static const struct damaged_row {
 		HEAD "cooldown 20.251.48.99 vm-001 02:00:00:00:00:01 17x\n", 2 },
 	{ "damaged: a cooldown of no address", HEAD "cooldown x vm-001 17\n", 2 },
 	{ "damaged: blocks of zeros, as a crash leaves them, read as the text before them",
-		HEAD BIND_99 "\x01\x01\n", 3 },
+		HEAD BIND_99 "\x01\x01\n", 3, 1 },
+	{ "damaged: zeros over the head, read as newlines", "\n\n\n\n" BIND_99, 1, 1 },
+	{ "damaged: good lines behind the bad one", HEAD "bind\n" BIND_99 FORWARD_103 COOLDOWN_101,
+		2, 3 },
+	{ "damaged: a bad line between good ones", HEAD BIND_99 "forward x\n" FORWARD_103, 3, 2 },
 };
 
+static size_t lines_of(const struct binding_table *table)
+{
+	return table->count + table->forward_count + table->cooling_count;
+}
+
+/* What is kept of it is written, and then is a good file. */
 static void test_damaged(void **state)
 {
 	const struct damaged_row *row = *state;
-	struct binding_table table = { .count = 77 };
+	struct binding_table table = { .count = 77 }, again;
 	struct problems problems = { 0 };
+	size_t len;
+	char *text;
 
 	assert_int_equal(binding_parse(row->text, "bindings", &table, &problems), -EINVAL);
 	problems_print(&problems);
-	assert_int_equal(table.count, 77);
+	assert_int_equal(lines_of(&table), row->kept);
 	assert_int_not_equal(problems_match(&problems, row->line, NULL), 0);
 	problems_done(&problems);
+	text = binding_format(&table, "eth0", 0, &len);
+	assert_int_equal(binding_parse(text, "bindings", &again, &problems), 0);
+	assert_int_equal(lines_of(&again), row->kept);
+	binding_table_done(&table);
+	binding_table_done(&again);
+	free(text);
 }
 
-/* Every beginning of a good file: it is that file up to a line's end, or damaged. */
+static void test_many_bad_lines(void **state)
+{
+	struct binding_table table;
+	struct problems problems = { 0 };
+	size_t len;
+	char *text;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	fputs(HEAD, out);
+	for (unsigned i = 0; i < 1000; i++)
+		fputs("nonsense\n", out);
+	fputs(BIND_99, out);
+	fclose(out);
+	assert_int_equal(binding_parse(text, "bindings", &table, &problems), -EINVAL);
+	assert_int_equal(problems.count, 51);
+	assert_int_equal(problems_match(&problems, 51, "not understood"), 1);
+	assert_int_equal(problems_match(&problems, 1002, "950 more"), 1);
+	assert_int_equal(table.count, 1);
+	problems_done(&problems);
+	binding_table_done(&table);
+	free(text);
+}
+
+/* Every beginning of a good file: it is that file up to a line's end, or damaged from there on. */
 static void test_every_beginning(void **state)
 {
 	static const char text[] = HEAD BIND_99
-		"bind 20.251.48.100 vm-001 02:00:00:00:00:01 eth0:12\n"
-		"cooldown 20.251.48.101 vm-002 02:00:00:00:00:02 1700000060\n";
+		"bind 20.251.48.100 vm-001 02:00:00:00:00:01 eth0:12\n" FORWARD_103 COOLDOWN_101;
+	size_t ends = 0; /* of lines */
 
 	(void)state;
 	for (size_t len = 0; len < strlen(text); len++) {
@@ -509,7 +558,9 @@ static void test_every_beginning(void **state)
 		int err = binding_parse(copy, "bindings", &table, &problems);
 		bool at_line_end = len && text[len - 1] == '\n';
 
+		ends += at_line_end;
 		assert_int_equal(err, at_line_end ? 0 : -EINVAL);
+		assert_int_equal(lines_of(&table), ends ? ends - 1 : 0);
 		binding_table_done(&table);
 		problems_done(&problems);
 		free(copy);
@@ -772,10 +823,10 @@ static void test_share(void **state)
 	assert_int_equal(add_forward(&table, config, plan, "20.251.48.100:5000-5010/udp", "vm-002",
 				 0, true, &error),
 		1);
-	before = binding_format(&table, "eth0", &len);
+	before = binding_format(&table, "eth0", 0, &len);
 	result = add_forward(&table, config, plan, row->text, row->vm, row->to, row->is_source,
 		&error);
-	after = binding_format(&table, "eth0", &len);
+	after = binding_format(&table, "eth0", 0, &len);
 	assert_int_equal(result, row->result);
 	if (result < 0)
 		assert_non_null(error);
@@ -793,7 +844,7 @@ static void test_share(void **state)
 	/* and it survives the state file */
 	assert_int_equal(binding_parse(after, "bindings", &again, &problems), 0);
 	free(before);
-	before = binding_format(&again, "eth0", &len);
+	before = binding_format(&again, "eth0", 0, &len);
 	assert_string_equal(before, after);
 	free(before);
 	free(after);
@@ -878,6 +929,8 @@ int main(void)
 	suite_add(&suite, "what was written is read", test_format_and_parse, NULL);
 	suite_add(&suite, "an empty table is written and read", test_format_empty, NULL);
 	SUITE_ROWS(&suite, test_damaged, damaged_rows);
+	suite_add(&suite, "damaged: of very many bad lines, some are told", test_many_bad_lines,
+		NULL);
 	suite_add(&suite, "damaged: cut off anywhere", test_every_beginning, NULL);
 	suite_add(&suite, "desired: by address, the first bound is the source", test_desired, NULL);
 	suite_add(&suite, "a copy does not change with its original", test_copy, NULL);

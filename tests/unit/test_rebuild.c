@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bindings from the rules that are left where the state file is lost; rules of our chains that no
- * bindings of ours make are no reason to give anybody anything.
+ * Bindings from the rules that are left where lines of the state file are lost; rules of our chains
+ * that no bindings of ours make are no reason to give anybody anything.
  */
 #include "tests/unit/fixture.h"
 
@@ -27,11 +27,15 @@
 		.source = { vm, 32 }, .out = "eth0", .action = RULE_SNAT, .to = address \
 	}
 
+#define MAC                   "02:00:00:00:00:0"
+#define BIND(host, vm, label) "bind 20.251.48." host " vm-00" vm " " MAC vm " eth0:" label "\n"
+
 static const struct rebuild_row {
 	const char *sentence;
 	struct rule rules
 		[4]; /* of PREROUTING, OUTPUT and POSTROUTING alike: what is no DNAT or SNAT says nothing */
-	const char *file; /* without its head, and MACs */
+	const char *file;  /* without its head, and MACs */
+	const char *lines; /* that are left of the file, without its head */
 } rows[] = {
 	{ "rebuild: nothing", { { .action = RULE_OTHER } }, "" },
 	{ "rebuild: the patent's two rules", { DNAT(P(99), VM(11)), SNAT(VM(11), P(99)) },
@@ -67,6 +71,35 @@ static const struct rebuild_row {
 	{ "rebuild: an address is bound or shared, not both",
 		{ DNAT(P(99), VM(11)), PORTS(P(99), IPPROTO_TCP, 80, 80, VM(12), 80) },
 		"bind 20.251.48.99 vm-001 eth0:1\n" },
+	{ "rebuild: a line says it already",
+		{ DNAT(P(99), VM(11)), SNAT(VM(11), P(99)),
+			PORTS(P(103), IPPROTO_TCP, 80, 80, VM(12), 8080) },
+		"bind 20.251.48.99 vm-001 eth0:7\nforward 20.251.48.103:80/tcp vm-002 8080 eth0:3 -\n",
+		BIND("99", "1", "7") "forward 20.251.48.103:80/tcp vm-002 " MAC
+				     "2 8080 eth0:3 -\n" },
+	{ "rebuild: the source's line is lost: it comes first again",
+		{ DNAT(P(99), VM(11)), DNAT(P(100), VM(11)), DNAT(P(101), VM(11)),
+			SNAT(VM(11), P(101)) },
+		"bind 20.251.48.101 vm-001 eth0:2\nbind 20.251.48.100 vm-001 eth0:3\n"
+		"bind 20.251.48.99 vm-001 eth0:1\n",
+		BIND("100", "1", "3") BIND("99", "1", "1") },
+	{ "rebuild: another line is lost: the source stays the first",
+		{ DNAT(P(99), VM(11)), DNAT(P(100), VM(11)), SNAT(VM(11), P(100)) },
+		"bind 20.251.48.100 vm-001 eth0:2\nbind 20.251.48.99 vm-001 eth0:1\n",
+		BIND("100", "1", "2") },
+	{ "rebuild: an isolated VM and what cools down have no rules, but lines",
+		{ DNAT(P(99), VM(11)), SNAT(VM(11), P(99)) },
+		"bind 20.251.48.99 vm-001 eth0:2\nbind 20.251.48.100 vm-002 eth0:1\n"
+		"cooldown 20.251.48.101 vm-002 1700000060\n",
+		BIND("100", "2", "1") "cooldown 20.251.48.101 vm-002 " MAC "2 1700000060\n" },
+	{ "rebuild: a line knows better than a rule whose the address is now",
+		{ DNAT(P(99), VM(11)), SNAT(VM(11), P(99)) }, "bind 20.251.48.99 vm-002 eth0:1\n",
+		BIND("99", "2", "1") },
+	{ "rebuild: a rule's ports beside a line's have its label",
+		{ PORTS(P(103), IPPROTO_TCP, 80, 80, VM(12), 8080), DNAT(P(103), VM(12)) },
+		"forward 20.251.48.103:90/tcp vm-001 90 eth0:3 -\n"
+		"forward 20.251.48.103:80/tcp vm-002 8080 eth0:3 -\n",
+		"forward 20.251.48.103:90/tcp vm-001 " MAC "1 90 eth0:3 -\n" },
 };
 
 /* The file without comments, and each line without the third word: a MAC. */
@@ -99,10 +132,16 @@ static void test_rebuild(void **state)
 				    "02:00:00:00:00:02,vm-002,10.77.0.12\n");
 	struct config *config = config_of("");
 	struct binding_table table = { 0 };
+	struct problems problems = { 0 };
 	struct ruleset have = { 0 };
-	size_t len, count;
+	size_t len, count, lines;
 	char *text, *plain;
 
+	assert_true(asprintf(&text, "# eipd bindings, version 1\n%s",
+			    row->lines ? row->lines : "") > 0);
+	assert_int_equal(binding_parse(text, "bindings", &table, &problems), 0);
+	free(text);
+	lines = table.count + table.forward_count;
 	for (unsigned c = 0; c < 3; c++) {
 		static const char *const names[] = { "PREROUTING", "OUTPUT", "POSTROUTING" };
 		char name[CHAIN_NAME_MAX + 1];
@@ -120,8 +159,8 @@ static void test_rebuild(void **state)
 		}
 	}
 	count = rebuild_bindings(&have, config, plan, 1700000000, &table);
-	assert_int_equal(count, table.count + table.forward_count);
-	text = binding_format(&table, "eth0", &len);
+	assert_int_equal(lines + count, table.count + table.forward_count);
+	text = binding_format(&table, "eth0", 0, &len);
 	plain = plain_text(text);
 	assert_string_equal(plain, row->file);
 	free(plain);
