@@ -148,7 +148,6 @@ for shell in sh "busybox sh"; do
 
 	# ---- libvirt
 	cat >"$T/hooks.conf" <<-END
-		BRIDGE=br0
 		VMS='web* db stays'
 		PUBLIC='web-*'
 		RELEASE='web-2'
@@ -273,7 +272,7 @@ for shell in sh "busybox sh"; do
 	printf '#!/bin/sh\necho "$@ $vif $XENBUS_PATH $script" >>%s\nexit "$(cat %s)"\n' "$T/bridged" "$T/bridge.status" >"$T/bin/vif-bridge"
 	chmod 755 "$T/bin/"*
 	echo 0 >"$T/bridge.status"
-	echo "VIF_SCRIPT=$T/bin/vif-bridge" >>"$T/hooks.conf"
+	printf '%s\n' BRIDGE=br0 "VIF_SCRIPT=$T/bin/vif-bridge" >>"$T/hooks.conf"
 	# domu DOMID NAME BRIDGE MAC: what libxl writes to xenstore
 	domu() {
 		echo "$2" >"$T/store/_local_domain_$1_name"
