@@ -219,7 +219,8 @@ if openrc=$(unpacked openrc) && librc=$(unpacked librc1) && libeinfo=$(unpacked 
 	echo rubbish >>"$CONF"
 	check "OpenRC: a start that fails is a failure" not box rc-service eipd start
 	conf_write
-	check "OpenRC: and a later one is none" box rc-service eipd start
+	rm "$BOX/usr/share/eipd/load-modules"
+	check "OpenRC: and a later one, without load-modules, is none" box rc-service eipd start
 	check "OpenRC: eipd-uninstall stops it" box eipd-uninstall
 	check "OpenRC: it has stopped" stopped
 	is "OpenRC: nothing of it is left" "$(find "$BOX/etc/init.d" "$BOX/etc/runlevels" -name '*eipd*')" ""
