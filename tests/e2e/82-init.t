@@ -209,8 +209,14 @@ if openrc=$(unpacked openrc) && librc=$(unpacked librc1) && libeinfo=$(unpacked 
 	check "OpenRC: install.sh finds it" installs
 	like "OpenRC: the script is its own" "$(head -n 1 "$BOX/etc/init.d/eipd")" openrc-run
 	check "OpenRC: rc-update add" box rc-update add eipd default
+	for service in libvirtd libvirt-guests xendomains; do
+		printf '#!/sbin/openrc-run\n' >"$BOX/etc/init.d/$service"
+		chmod 755 "$BOX/etc/init.d/$service"
+	done
 	starts "OpenRC" rc-service eipd start
 	check "OpenRC: status" box rc-service eipd status
+	is "OpenRC: it comes before what starts virtual machines" \
+		"$(grep -c "iafter_[0-9]*='eipd'" "$BOX/run/openrc/deptree")" 3
 	hitless "OpenRC" box rc-service eipd restart
 	reloads "OpenRC" box rc-service eipd reload
 	check "OpenRC: stop" box rc-service eipd stop
