@@ -147,6 +147,29 @@ for with in with without; do
 	check "$kind: it has stopped" stopped
 done
 
+# ---- what keeps it running on the appliance
+cp "$ROOT/scripts/appliance/keep-eipd" "$BOX/etc/init.d/keep-eipd"
+# tried NUMBER: so often a start has failed
+tried() { (($(count 'it is tried again' "$T/keep") >= $1)); }
+echo rubbish >>"$CONF"
+# shellcheck disable=SC2016 # the inner shell expands
+(exec ip netns exec "$HV" sh -c 'mount --bind /proc "$1/proc" && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	chroot "$1" /etc/init.d/keep-eipd' keep-eipd "$BOX") >"$T/keep" 2>&1 </dev/null &
+keep=$!
+check "keep-eipd: the start at boot fails" wait_for 5 tried 1
+conf_write
+check "keep-eipd: it is tried again, and serves" wait_for 10 serves
+echo rubbish >>"$CONF"
+signal_daemon KILL
+check "keep-eipd: it is killed, and cannot be started at once" wait_for 5 tried 2
+conf_write
+check "keep-eipd: it is tried again, and serves" wait_for 10 serves
+check "keep-eipd: it is stopped" box /etc/init.d/eipd stop
+check "keep-eipd: and stays stopped" not wait_for 0 serves
+kill "$keep"
+wait "$keep" 2>/dev/null
+rm "$BOX/etc/init.d/keep-eipd"
+
 # ---- busybox's init, as the first process of its own process namespace
 installs --init none
 cp "$BOX/usr/share/eipd/inittab" "$BOX/etc/inittab"
