@@ -141,6 +141,10 @@ for shell in sh "busybox sh"; do
 		outcome "no daemon: $words" 0 eip $words
 		like "a warning" "$said" "^eip-vm: ${words%% -*}: no daemon at .*; start eipd"
 	done
+	touch "$T/vms/one" "$T/vms/two"
+	said=$(prune vm-001 2>&1)
+	is "no daemon: prune" "$? ${said%%at *}" "0 eip-vm: prune: no daemon "
+	check "and the notes stay" rm "$T/vms/one" "$T/vms/two"
 	EIPCTL_PLAIN=$T/nothing outcome "no eipctl: start" 0 eip start web --mac "$mac"
 	like "a warning" "$said" "^eip-vm: start web: .*nothing"
 	daemon_up
