@@ -81,13 +81,30 @@ found_init() {
 	fi
 }
 
-# put MODE SOURCE TARGET: what runs now is replaced, not written to
+# put MODE SOURCE TARGET: beside what is there, until it is settled
 put() {
 	mkdir -p "$root${3%/*}"
+	echo "$3" >>"$manifest.new"
 	cp "$2" "$root$3.new"
 	chmod "$1" "$root$3.new"
-	mv -f "$root$3.new" "$root$3"
-	echo "$3" >>"$manifest.new"
+}
+
+# settle: all that was put there counts from now on. What runs is replaced, not written to; and where
+# the disk is full, or the power is lost, a box has the old or the new, and no empty files.
+settle() {
+	sync
+	while read -r file; do
+		mv -f "$root$file.new" "$root$file"
+	done <"$manifest.new"
+}
+
+# give_up: what was put there and is not settled goes again
+give_up() {
+	[ -e "$manifest.new" ] || return 0
+	while read -r file; do
+		rm -f "$root$file.new"
+	done <"$manifest.new"
+	rm -f "$manifest.new" "$root$share/text"
 }
 
 # put_text MODE SOURCE TARGET: with the directories of this installation in it
@@ -102,8 +119,8 @@ put_text() {
 install_programs() {
 	put 755 "$programs/eipd" "$PREFIX/sbin/eipd"
 	if [ -L "$programs/eipctl" ]; then
-		ln -sf eipd "$root$PREFIX/sbin/eipctl"
 		echo "$PREFIX/sbin/eipctl" >>"$manifest.new"
+		ln -sf eipd "$root$PREFIX/sbin/eipctl.new"
 	else
 		put 755 "$programs/eipctl" "$PREFIX/sbin/eipctl"
 	fi
@@ -163,6 +180,7 @@ install_configuration() {
 		[ -e "$root$SYSCONFDIR/eipd/$file" ] ||
 			cp "$root$share/$file" "$root$SYSCONFDIR/eipd/$file"
 	done
+	sync
 }
 
 say_what_next() {
@@ -197,9 +215,11 @@ install() {
 	[ -x "$programs/eipd" ] || die "there is no $programs/eipd; --programs tells where it is"
 	mkdir -p "$root$share"
 	: >"$manifest.new"
+	trap give_up EXIT
 	install_programs
 	install_data
 	install_init
+	settle
 	install_configuration
 	# what an older version had, and this one has not
 	if [ -e "$manifest" ]; then
@@ -234,7 +254,7 @@ stop() {
 	undo systemctl disable --now eipd.service
 	for link in /etc/service/eipd /var/service/eipd /service/eipd; do
 		[ -L "$link" ] || continue
-		undo sv force-stop "$link"
+		undo sv -w 30 force-stop "$link"
 		rm "$link"
 	done
 	undo "$SYSCONFDIR/init.d/eipd" stop

@@ -6,15 +6,16 @@
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 stage_up
+conf daemon.run-dir "\"$RUN\"" # as an INI file may have it
 conf_write
 
 [[ -d /etc/default ]] || { skip "the init script" "no /etc/default to put a file over"; done_testing; }
 mkdir "$T/default"
-cat >"$T/default/eipd" <<END
-DAEMON=$EIPD
-CLIENT=$EIPCTL
-CONFIG=$CONF
-END
+# settings [LINE…]: what the init script is told, and lines of shell
+settings() {
+	printf '%s\n' "DAEMON=$EIPD" "CLIENT=$EIPCTL" "CONFIG=$CONF" "RUN_DIR=$RUN" "$@" >"$T/default/eipd"
+}
+settings
 
 # init ACTION: calls the script where /etc/default is ours; status in $status, output in $said
 init() {
@@ -52,6 +53,17 @@ for interpreter in sh "busybox sh"; do
 	init restart
 	is "$interpreter: restart is status 0" "$status" 0
 	check "$interpreter: restart leaves another process" not test "$(daemon_pid)" = "$pid"
+	pid=$(daemon_pid)
+	kill -STOP "$pid"
+	# 30 s in no time, and then as the clock says
+	settings "sleep() { echo >>$T/naps; [ \$(wc -l <$T/naps) -le 300 ] || command sleep \$1; }"
+	init restart
+	is "$interpreter: a daemon that hangs is restarted" "$status" 0
+	like "$interpreter: it was killed, and that is said" "$said" "pid $pid does not stop; killed"
+	check "$interpreter: after 30 s" test "$(wc -l <"$T/naps")" -ge 300
+	check "$interpreter: another process serves" ctl status
+	settings
+	rm "$T/naps"
 	daemon_end KILL
 	init status
 	is "$interpreter: status of a killed daemon is 1" "$status" 1
@@ -63,6 +75,12 @@ for interpreter in sh "busybox sh"; do
 	init
 	is "$interpreter: without an action it is status 2" "$status" 2
 done
+settings "RUN_DIR=$T/elsewhere"
+init start
+is "where run-dir is another one a start is status 1" "$status" 1
+like "and tells what to do" "$said" "$T/elsewhere/eipd.pid; set RUN_DIR"
+settings
+init stop
 mv "$T/network.conf" "$T/gone.conf"
 rm -rf "$STATE"
 init start

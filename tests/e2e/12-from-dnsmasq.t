@@ -183,6 +183,47 @@ sed -i "s|^#file = .*|file = $PLAN|" "$T/made"
 accepted "machines of the command line, in the plan"
 said "without dhcp-authoritative" 'note: .*authoritative'
 
+# ---- as networks are written in earnest
+cat >"$T/real.conf" <<END
+port=0
+interface=br0
+listen-address=192.168.6.22
+dhcp-range=set:lan,192.168.6.0,static,255.255.255.0,1h
+dhcp-option=tag:lan,option:router,192.168.6.1
+dhcp-option=tag:br0,26,1400
+dhcp-option=tag:lan,tag:gold,option:ntp-server,192.168.6.5
+dhcp-option=66,"192.168.6.5"
+dhcp-option=150,192.168.6.5
+dhcp-option=224,"a, b"
+dhcp-option=44,0.0.0.0
+dhcp-optsfile="$T/real.opts"
+dhcp-host=d0:0d:8e:9f:42:92,net:gold,id:*,vm-005.vms.example,192.168.6.247,45m
+END
+printf '%s\n' '# a file of options' '' 'tag:lan,option:domain-name,"vms.example"' >"$T/real.opts"
+from "$T/real.conf"
+is "a network in earnest: status 0" "$status" 0
+is "a network in earnest: what is for the tag of the range, or of the interface, is for all" \
+	"$(section dhcp | sort)" "$(
+	sort <<'KEYS'
+lease-time = 1h
+router = 192.168.6.1
+mtu = 1400
+domain = vms.example
+option.66 = text:192.168.6.5
+option.150 = ip:192.168.6.5
+option.224 = text:a, b
+option.44 = ip:192.168.6.22
+KEYS
+)"
+is "a network in earnest: and what is for another one as well is for that" "$(section 'tag gold')" \
+	'ntp = 192.168.6.5'
+made "a network in earnest: a machine" \
+	'# append to the plan: d0:0d:8e:9f:42:92,set:gold,id:*,vm-005,192.168.6.247,45m'
+sed -n 's/^# append to the plan: //p' "$T/made" >>"$PLAN"
+sed -i "s|^#file = .*|file = $PLAN|" "$T/made"
+accepted "a network in earnest"
+cannot "a machine without a name" 'dhcp-host.*a name' --dhcp-host=d0:0d:8e:9f:42:93,192.168.6.248
+
 # what the others get, as it is written in dnsmasq
 from --port=0 --interface=br0 --listen-address=192.168.6.22 --dhcp-userclass=set:ipxe,iPXE \
 	--dhcp-hostsfile="$PLAN" '--dhcp-boot=tag:!ipxe,undionly.kpxe' \

@@ -142,6 +142,29 @@ is "no init script besides" "$(ls "$BOX/tmp/other/etc/init.d" 2>/dev/null)" ""
 check "uninstalled from there" box /root/eipd/install.sh --uninstall --purge --root /tmp/other --prefix /usr/local
 is "nothing is left of it" "$(find "$BOX/tmp/other" ! -type d)" ""
 
+# ---- the disk is full, or the power is lost
+mkdir "$T/bin" "$T/programs"
+# install_version VERSION: programs that are no more than its name; sync tells what is there before it
+install_version() {
+	tee "$T/programs/eipctl" >"$T/programs/eipd" <<<"$1"
+	chmod 755 "$T/programs/"*
+	PATH=$T/bin:$PATH "$ROOT/scripts/install.sh" --root "$T/root" --init none --programs "$T/programs"
+}
+installed() { cat "$T"/root/usr/sbin/eip{d,ctl} | xargs; }
+check "a version is installed" install_version old
+printf '#!/bin/sh\ncd %s/usr/sbin && cat eipd eipd.new >>%s 2>&1\nexit 0\n' "$T/root" "$T/synced" >"$T/bin/sync"
+# shellcheck disable=SC2016 # the stand-in expands it
+printf '#!/bin/sh\n[ "${1##*/}" != eipctl.8 ] || exit 1\nexec /bin/cp "$@"\n' >"$T/bin/cp"
+chmod 755 "$T/bin/"*
+check "a newer one, for which the disk has no room, is not" not install_version new
+is "the old one is there as it was" "$(installed)" "old old"
+is "and nothing else" "$(find "$T/root" -name '*.new')" ""
+rm "$T/bin/cp"
+check "with room it is installed" install_version new
+is "it was on the disk before it took the place of the old one" "$(head -n 2 "$T/synced" | xargs)" "old new"
+is "now it has" "$(installed)" "new new"
+is "and nothing else is left" "$(find "$T/root" -name '*.new')" ""
+
 # ---- misuse
 box /root/eipd/install.sh --frobnicate >"$T/out" 2>&1
 is "an unknown option is status 2" $? 2

@@ -147,6 +147,29 @@ for with in with without; do
 	check "$kind: it has stopped" stopped
 done
 
+# ---- what keeps it running on the appliance
+cp "$ROOT/scripts/appliance/keep-eipd" "$BOX/etc/init.d/keep-eipd"
+# tried NUMBER: so often a start has failed
+tried() { (($(count 'it is tried again' "$T/keep") >= $1)); }
+echo rubbish >>"$CONF"
+# shellcheck disable=SC2016 # the inner shell expands
+(exec ip netns exec "$HV" sh -c 'mount --bind /proc "$1/proc" && exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	chroot "$1" /etc/init.d/keep-eipd' keep-eipd "$BOX") >"$T/keep" 2>&1 </dev/null &
+keep=$!
+check "keep-eipd: the start at boot fails" wait_for 5 tried 1
+conf_write
+check "keep-eipd: it is tried again, and serves" wait_for 10 serves
+echo rubbish >>"$CONF"
+signal_daemon KILL
+check "keep-eipd: it is killed, and cannot be started at once" wait_for 5 tried 2
+conf_write
+check "keep-eipd: it is tried again, and serves" wait_for 10 serves
+check "keep-eipd: it is stopped" box /etc/init.d/eipd stop
+check "keep-eipd: and stays stopped" not wait_for 0 serves
+kill "$keep"
+wait "$keep" 2>/dev/null
+rm "$BOX/etc/init.d/keep-eipd"
+
 # ---- busybox's init, as the first process of its own process namespace
 installs --init none
 cp "$BOX/usr/share/eipd/inittab" "$BOX/etc/inittab"
@@ -209,8 +232,14 @@ if openrc=$(unpacked openrc) && librc=$(unpacked librc1) && libeinfo=$(unpacked 
 	check "OpenRC: install.sh finds it" installs
 	like "OpenRC: the script is its own" "$(head -n 1 "$BOX/etc/init.d/eipd")" openrc-run
 	check "OpenRC: rc-update add" box rc-update add eipd default
+	for service in libvirtd libvirt-guests xendomains; do
+		printf '#!/sbin/openrc-run\n' >"$BOX/etc/init.d/$service"
+		chmod 755 "$BOX/etc/init.d/$service"
+	done
 	starts "OpenRC" rc-service eipd start
 	check "OpenRC: status" box rc-service eipd status
+	is "OpenRC: it comes before what starts virtual machines" \
+		"$(grep -c "iafter_[0-9]*='eipd'" "$BOX/run/openrc/deptree")" 3
 	hitless "OpenRC" box rc-service eipd restart
 	reloads "OpenRC" box rc-service eipd reload
 	check "OpenRC: stop" box rc-service eipd stop
@@ -219,7 +248,8 @@ if openrc=$(unpacked openrc) && librc=$(unpacked librc1) && libeinfo=$(unpacked 
 	echo rubbish >>"$CONF"
 	check "OpenRC: a start that fails is a failure" not box rc-service eipd start
 	conf_write
-	check "OpenRC: and a later one is none" box rc-service eipd start
+	rm "$BOX/usr/share/eipd/load-modules"
+	check "OpenRC: and a later one, without load-modules, is none" box rc-service eipd start
 	check "OpenRC: eipd-uninstall stops it" box eipd-uninstall
 	check "OpenRC: it has stopped" stopped
 	is "OpenRC: nothing of it is left" "$(find "$BOX/etc/init.d" "$BOX/etc/runlevels" -name '*eipd*')" ""
