@@ -13,7 +13,7 @@ conf_write
 mkdir "$T/default"
 # settings [LINE…]: what the init script is told, and lines of shell
 settings() {
-	printf '%s\n' "DAEMON=$EIPD" "CLIENT=$EIPCTL" "CONFIG=$CONF" "RUN_DIR=$RUN" "$@" >"$T/default/eipd"
+	printf '%s\n' "DAEMON=$EIPD" "CLIENT=$EIPCTL" "CONFIG=$CONF" "$@" >"$T/default/eipd"
 }
 settings
 
