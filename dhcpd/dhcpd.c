@@ -36,7 +36,8 @@
 /* How many events of a VM were logged in the minute that began at `since`. */
 struct telling {
 	uint32_t since; /* seconds */
-	unsigned count;
+	unsigned count : 31;
+	unsigned crowded : 1; /* an answer had no room for all options, which has been said */
 };
 
 struct dhcpd {
@@ -195,7 +196,8 @@ static bool may_tell(struct dhcpd *dhcpd, const struct vm *vm)
 		if (telling->count > TELLINGS_PER_MINUTE)
 			log_warning("dhcp: %s: %u more lease events were left out", planned->name,
 				telling->count - TELLINGS_PER_MINUTE);
-		*telling = (struct telling){ .since = now };
+		telling->since = now;
+		telling->count = 0;
 	}
 	return ++telling->count <= TELLINGS_PER_MINUTE;
 }
@@ -341,6 +343,20 @@ static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchan
 			verdict->why);
 }
 
+/* Once for each VM and plan. */
+static void warn_left_out(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
+{
+	const struct vm *vm = exchange->verdict.vm;
+	struct telling *telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, vm)];
+
+	if (telling->crowded || !may_warn(dhcpd))
+		return;
+	telling->crowded = true;
+	log_warning(
+		"dhcp: %s: an answer of %zu octets has no room for option %u, and perhaps others",
+		vm->name, exchange->reply_len - FRAME_HEADERS, exchange->left_out);
+}
+
 static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
 {
 	const struct dhcp_verdict *verdict = &exchange->verdict;
@@ -379,6 +395,8 @@ static void on_frame(void *ctx, const uint8_t *data, size_t len)
 		if (err && may_warn(dhcpd))
 			log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
 	}
+	if (exchange->left_out)
+		warn_left_out(dhcpd, exchange);
 	note_lease(dhcpd, exchange);
 	log_exchange(dhcpd, exchange);
 }

@@ -56,7 +56,8 @@ static void write_reply(const struct dhcp_server *server, uint16_t ip_id,
 	exchange->lease_time = reply_lease_time(context.options, &exchange->message,
 		&exchange->verdict);
 	len = reply_encode(&context, &exchange->message, &exchange->verdict,
-		exchange->reply + FRAME_HEADERS, sizeof(exchange->reply) - FRAME_HEADERS);
+		exchange->reply + FRAME_HEADERS, sizeof(exchange->reply) - FRAME_HEADERS,
+		&exchange->left_out);
 	reply_address(&context, &exchange->message, &exchange->verdict, &exchange->frame,
 		&server->mac, &frame);
 	exchange->reply_len = frame_encode(&frame, ip_id, exchange->reply, len);
@@ -69,6 +70,7 @@ void dhcp_exchange(const struct dhcp_server *server, const uint8_t *data, size_t
 
 	exchange->lease_time = 0;
 	exchange->reply_len = 0;
+	exchange->left_out = 0;
 	if (drop == DROP_NONE)
 		drop = check_path(server, &exchange->frame);
 	if (drop == DROP_NONE)

@@ -103,6 +103,8 @@ start() {
 start
 points vm wire "$PYTHON" "$HERE/kinds.py" tags
 points vm wire "$PYTHON" "$HERE/kinds.py" options
+is "a machine whose options have no room is named, once" \
+	"$(count 'vm-001: an answer .* has no room for option' "$LOG")" 1
 lease_of() { field "[l['expires'] for l in d if l['name'] == '$1']" lease list; }
 is "the lease of a BOOTP client has no end" "$(lease_of bootp)" '[null]'
 like "a rapid commit is a lease" "$(lease_of rapid)" '^\[[0-9]+\]$'
