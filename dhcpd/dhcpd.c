@@ -24,6 +24,7 @@
 
 #define LEASE_FILE_MAX (64 << 20)
 #define LEASE_WRITE_MS 3000 /* however many leases change */
+#define LEASE_RETRY_MS 30000
 #define DRAIN_MS       10000
 /*
  * A guest can take and release its lease thousands of times a second: so many events of a VM a
@@ -86,10 +87,24 @@ static void forget_neighbour(const struct dhcpd *dhcpd, const struct vm *vm)
 		(void)netlink_neighbour_del(dhcpd->route, dhcpd->bridge_index, vm->ip);
 }
 
+static void write_leases(void *ctx);
+
+/* At the latest then. */
+static void write_leases_in(struct dhcpd *dhcpd, uint64_t ms)
+{
+	if (!dhcpd->lease_write.active || dhcpd->lease_write.due > loop_now() + ms)
+		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, ms, write_leases, dhcpd);
+}
+
 static void leases_written(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
 	int err = dhcpd->lease_result;
+
+	if (err) {
+		lease_set_dirty(dhcpd->leases);
+		write_leases_in(dhcpd, LEASE_RETRY_MS);
+	}
 
 	if (err && err != dhcpd->lease_error)
 		log_warning("dhcp: %s cannot be written: %s; DHCP goes on without it",
@@ -141,8 +156,7 @@ static void write_leases(void *ctx)
 
 	/* a slow disk: the next change, or the next time, finds it ready */
 	if (worker_is_busy(&dhcpd->lease_writer)) {
-		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases,
-			dhcpd);
+		write_leases_in(dhcpd, LEASE_WRITE_MS);
 		return;
 	}
 	moment = this_moment(dhcpd);
@@ -167,9 +181,8 @@ static void after_change(struct dhcpd *dhcpd)
 {
 	uint64_t now = loop_now(), next = lease_sweep(dhcpd->leases, now);
 
-	if (lease_is_dirty(dhcpd->leases) && !dhcpd->lease_write.active)
-		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases,
-			dhcpd);
+	if (lease_is_dirty(dhcpd->leases))
+		write_leases_in(dhcpd, LEASE_WRITE_MS);
 	/* leases are only ever prolonged: a timer that is set comes early enough, or is followed */
 	if (next && (!dhcpd->sweep.active || dhcpd->sweep.due > next))
 		loop_timer_set(dhcpd->loop, &dhcpd->sweep, next > now ? next - now : 0,
@@ -620,13 +633,14 @@ void dhcpd_free(struct dhcpd *dhcpd)
 		return;
 	link_close(&dhcpd->link);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->sweep);
-	loop_timer_cancel(dhcpd->loop, &dhcpd->lease_write);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->oplog_flush);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->drain);
 	worker_wait(&dhcpd->lease_writer);
 	if (lease_is_dirty(dhcpd->leases))
 		write_leases(dhcpd);
 	worker_done(&dhcpd->lease_writer);
+	/* one that failed has set it */
+	loop_timer_cancel(dhcpd->loop, &dhcpd->lease_write);
 	callback_done(&dhcpd->callback);
 	oplog_close(&dhcpd->oplog);
 	netlink_close(dhcpd->route);

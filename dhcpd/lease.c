@@ -170,6 +170,11 @@ bool lease_is_dirty(const struct lease_table *table)
 	return table->dirty;
 }
 
+void lease_set_dirty(struct lease_table *table)
+{
+	table->dirty = true;
+}
+
 static unsigned long long to_wall(uint64_t expires, const struct lease_moment *moment)
 {
 	uint64_t now = moment->now;

@@ -52,8 +52,9 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now);
 void lease_replan(struct lease_table *table, const struct plan *plan,
 	const struct plan_change *change, uint64_t now);
 
-/* Something changed since the last lease_snapshot(). */
+/* Something changed since the last lease_snapshot(), or what that took was not written. */
 bool lease_is_dirty(const struct lease_table *table);
+void lease_set_dirty(struct lease_table *table);
 
 /*
  * A moment on both clocks. The wall clock may be set by a year; loop_now()'s goes on from one start

@@ -134,10 +134,14 @@ is "of all that the log has one warning" "$(complaints)" 1
 
 nsenter -t "$(daemon_pid)" -m mount -o remount,ro "$STATE" || die "cannot remount"
 : >"$LOG"
-check "the disk is read-only: DHCP goes on" vm_lease vm-002
+check "the disk is read-only: DHCP goes on" vm_lease vm-001
 check "the log warns, once more" wait_for 8 complained
+line="$(expires vm-001) $MAC1 $IP1 vm-001 *"
+exec 8<"$(disk)" # which goes with the daemon
 nsenter -t "$(daemon_pid)" -m mount -o remount,rw "$STATE"
 check "it stops" daemon_end TERM
+check "what could not be written is written at the end" grep -qxF "$line" "/proc/$$/fd/8/leases"
+exec 8<&-
 
 : >"$LOG"
 if start_on ro; then
