@@ -33,14 +33,12 @@ static enum dhcp_drop check_sender(const struct dhcp_server *server, const struc
 	/* RFC 2131 4.1: clients send from 68; a relay from 67, RFC 1542 5.4 */
 	if (frame->source_port != (relayed ? PORT_DHCP_SERVER : PORT_DHCP_CLIENT))
 		return DROP_PORT;
-	/* an INFORM may come over a router */
-	if (!server->verify_source || message->type == DHCP_INFORM)
+	if (!server->verify_source || (!relayed && mac_equal(&message->chaddr, &frame->source)))
 		return DROP_NONE;
-	/* a relayed request comes from the relay, which is no VM that speaks for another */
-	if (relayed ? plan_by_mac(server->plan, &frame->source) != NULL
-		    : !mac_equal(&message->chaddr, &frame->source))
-		return DROP_SOURCE;
-	return DROP_NONE;
+	/* a relay, or the router that an INFORM came over, is no VM that speaks for another */
+	if ((relayed || message->type == DHCP_INFORM) && !plan_by_mac(server->plan, &frame->source))
+		return DROP_NONE;
+	return DROP_SOURCE;
 }
 
 static void write_reply(const struct dhcp_server *server, uint16_t ip_id,
