@@ -312,7 +312,7 @@ static void run_next(void *ctx)
 	callback->cannot_start = false;
 	callback->run++;
 	unlink_event(callback, event);
-	event_free(event);
+	callback->told = event;
 }
 
 static void on_line(void *ctx, const char *line)
@@ -336,6 +336,10 @@ static void on_exit_status(void *ctx, int status, bool timed_out)
 		log_warning("callback: %s: exit status %d", callback->running, WEXITSTATUS(status));
 	if (status)
 		callback->failed++;
+	if (callback->told->event == LEASE_DEL && callback->on_told)
+		callback->on_told(callback->ctx);
+	event_free(callback->told);
+	callback->told = NULL;
 	if (!callback->start.active)
 		loop_timer_set(callback->loop, &callback->start, 0, run_next, callback);
 }
@@ -378,10 +382,33 @@ void callback_reap(struct callback *callback)
 	spawn_reap(&callback->spawn);
 }
 
-void callback_drain(struct callback *callback, void (*on_idle)(void *ctx), void *ctx)
+static size_t note_end(struct lease_untold *list, size_t count, const struct callback_event *event)
+{
+	if (event->event != LEASE_DEL)
+		return count;
+	list[count].mac = event->mac;
+	list[count].ip = event->ip;
+	snprintf(list[count].name, sizeof(list[count].name), "%s", event->name);
+	return count + 1;
+}
+
+struct lease_untold *callback_untold(const struct callback *callback, size_t *ret_count)
+{
+	struct lease_untold *list = xcalloc(callback->queued + 1, sizeof(*list));
+	const struct callback_event *event;
+	size_t count = 0;
+
+	if (callback->told)
+		count = note_end(list, count, callback->told);
+	TAILQ_FOREACH (event, &callback->queue, link)
+		count = note_end(list, count, event);
+	*ret_count = count;
+	return list;
+}
+
+void callback_drain(struct callback *callback, void (*on_idle)(void *ctx))
 {
 	callback->on_idle = on_idle;
-	callback->ctx = ctx;
 	run_next(callback);
 }
 
@@ -390,11 +417,16 @@ void callback_done(struct callback *callback)
 	struct callback_event *event;
 
 	if (callback->queued)
-		log_warning("callback: %zu events were not told before the end", callback->queued);
+		log_warning("callback: %zu events were not told before the end; the next start "
+			    "tells those that are still so",
+			callback->queued);
 	while ((event = TAILQ_FIRST(&callback->queue))) {
 		unlink_event(callback, event);
 		event_free(event);
 	}
 	loop_timer_cancel(callback->loop, &callback->start);
 	spawn_done(&callback->spawn);
+	if (callback->told)
+		event_free(callback->told);
+	callback->told = NULL;
 }

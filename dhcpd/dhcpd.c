@@ -153,6 +153,8 @@ static void write_leases(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
 	struct lease_moment moment;
+	struct lease_untold *untold;
+	size_t untold_count;
 
 	/* a slow disk: the next change, or the next time, finds it ready */
 	if (worker_is_busy(&dhcpd->lease_writer)) {
@@ -160,8 +162,18 @@ static void write_leases(void *ctx)
 		return;
 	}
 	moment = this_moment(dhcpd);
-	lease_snapshot(dhcpd->leases, &moment, &dhcpd->snapshot);
+	untold = callback_untold(&dhcpd->callback, &untold_count);
+	lease_snapshot(dhcpd->leases, &moment, untold, untold_count, &dhcpd->snapshot);
 	worker_start(&dhcpd->lease_writer, write_snapshot, leases_written, dhcpd);
+}
+
+/* The file need not remember it any more. */
+static void on_end_told(void *ctx)
+{
+	struct dhcpd *dhcpd = ctx;
+
+	lease_set_dirty(dhcpd->leases);
+	write_leases_in(dhcpd, LEASE_WRITE_MS);
 }
 
 static void flush_oplog(void *ctx)
@@ -604,6 +616,8 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	callback_init(&dhcpd->callback, setup->loop, config->dhcp.callback,
 		config->dhcp.callback_timeout);
 	dhcpd->callback.spawn.user = config->dhcp.callback_user;
+	dhcpd->callback.on_told = on_end_told;
+	dhcpd->callback.ctx = dhcpd;
 	err = oplog_open(&dhcpd->oplog, config->dhcp.log);
 	if (err)
 		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
@@ -695,5 +709,5 @@ void dhcpd_stop(struct dhcpd *dhcpd, void (*stopped)(void *ctx), void *ctx)
 	dhcpd->stopped = stopped;
 	dhcpd->stopped_ctx = ctx;
 	loop_timer_set(dhcpd->loop, &dhcpd->drain, DRAIN_MS, drained, dhcpd);
-	callback_drain(&dhcpd->callback, drained, dhcpd);
+	callback_drain(&dhcpd->callback, drained);
 }

@@ -236,6 +236,34 @@ is "and is gone" "$(sleepers)" 0
 daemon_end TERM
 conf dhcp.callback-timeout
 
+# ---- ends that are not told when the daemon dies
+rm -rf "$STATE" "$T/calls"
+conf dhcp.callback "$T/callback"
+daemon_up
+lease vm-001
+lease vm-002
+check "two machines have their leases" wait_for 5 called 2
+daemon_end TERM
+rm "$T/calls"
+conf dhcp.callback "$T/hangs"
+daemon_up
+check "a callback hangs" wait_for 5 called 1
+plan "02:00:00:00:00:01,other,192.168.6.9"
+ctl reload >/dev/null
+not_told() { (($(count '^1 ' "$STATE/leases") == 2)); }
+check "they leave the plan: the lease file has their ends" wait_for 8 not_told
+daemon_end KILL
+rm "$T/calls"
+conf dhcp.callback "$T/callback"
+daemon_up
+check "after the crash they are told" wait_for 5 called 2
+is "each once" "$(calls | sort | tr '\n' ' ')" \
+	"4 [del] [$MAC1] [$IP1] [vm-001] 4 [del] [$MAC2] [$IP2] [vm-002] "
+told() { [[ ! -s $STATE/leases ]]; }
+check "and are in the lease file no more" wait_for 8 told
+daemon_end TERM
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+
 # There at the start, gone when it is wanted.
 rm -rf "$STATE"
 cp "$T/fails" "$T/vanishes"
