@@ -84,7 +84,7 @@ struct dhcpd {
 static void forget_neighbour(const struct dhcpd *dhcpd, const struct vm *vm)
 {
 	if (dhcpd->route)
-		(void)netlink_neighbour_del(dhcpd->route, dhcpd->bridge_index, vm->ip);
+		(void)netlink_neighbour_forget(dhcpd->route, dhcpd->bridge_index, vm->ip, &vm->mac);
 }
 
 static void write_leases(void *ctx);

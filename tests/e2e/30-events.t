@@ -150,6 +150,23 @@ is "status counts the calls of this run" "$(callback run)" 1
 is "and no failure" "$(callback failed)" 0
 daemon_end TERM
 
+# ---- what the host knows of who has the address
+rm -rf "$STATE" "$T/calls"
+daemon_up
+# knows MAC STATE: the host has it so; then vm-001 takes a lease and gives it back. Prints what it knows.
+knows() {
+	ip -n "$HV" neigh replace "$IP1" lladdr "$1" nud "$2" dev br0 || return
+	lease vm-001
+	ctl status >/dev/null
+	ip -n "$HV" neigh show "$IP1" dev br0 | cut -d ' ' -f 3
+	release vm-001 "$MAC1" "$IP1"
+}
+is "an add: the host forgets a MAC of before" "$(knows 02:00:00:00:00:66 stale)" ""
+is "but not the right one" "$(knows "$MAC1" stale)" "$MAC1"
+is "nor one that an administrator has set" "$(knows 02:00:00:00:00:66 permanent)" 02:00:00:00:00:66
+ip -n "$HV" neigh del "$IP1" dev br0
+daemon_end TERM
+
 # ---- strange bytes of a client
 rm -rf "$STATE" "$T/calls"
 daemon_up
