@@ -7,9 +7,10 @@
 
 static enum dhcp_drop check_path(const struct dhcp_server *server, const struct frame *frame)
 {
-	/* a server's answer that came in from the wire is not ours */
+	/* a server's answer that came in from the wire is not ours, whatever it says of itself */
 	if (frame->source_port == PORT_DHCP_SERVER && frame->destination_port == PORT_DHCP_CLIENT &&
-		frame->source_ip != server->policy.self.addr)
+		(frame->source_ip != server->policy.self.addr ||
+			!mac_equal(&frame->source, &server->mac)))
 		return DROP_FOREIGN_SERVER;
 	if (frame->destination_port != PORT_DHCP_SERVER)
 		return DROP_PORT;
