@@ -31,8 +31,25 @@
  * minute are logged, then only their number. The callback is told all the same, coalesced.
  */
 #define TELLINGS_PER_MINUTE 100
-/* Warnings that a guest can cause: so many a minute, then only their number. */
+/*
+ * Warnings that a guest can cause: of a kind so many a minute, then only their number. So nobody can
+ * hide one kind behind another.
+ */
 #define WARNINGS_PER_MINUTE 20
+enum warning {
+	WARN_FOREIGN_SERVER,
+	WARN_SOURCE,
+	WARN_NAK,
+	WARN_DECLINED,
+	WARN_NOT_SENT,
+	WARN_NO_ROOM,
+	WARN_COUNT
+};
+
+struct budget {
+	uint64_t since; /* when its minute began */
+	unsigned count;
+};
 
 /* How many events of a VM were logged in the minute that began at `since`. */
 struct telling {
@@ -66,10 +83,7 @@ struct dhcpd {
 	const struct dhcp_message *request; /* the one being served; for the callback */
 	struct dhcp_exchange exchange;
 	uint16_t ip_id;
-	struct {
-		uint64_t since;
-		unsigned count;
-	} warnings;
+	struct budget warnings[WARN_COUNT];
 	uint64_t received[DHCP_BOOTP + 1], sent[DHCP_BOOTP + 1], dropped[DROP_COUNT];
 	void (*stopped)(void *ctx);
 	void *stopped_ctx;
@@ -312,60 +326,100 @@ void dhcpd_check_state(const struct config *config, struct problems *problems)
 
 /* --- frames ------------------------------------------------------------------------------- */
 
-/* True if one more warning may be logged now. */
-static bool may_warn(struct dhcpd *dhcpd)
+/* True if one more warning of the kind may be logged now. */
+static bool may_warn(struct dhcpd *dhcpd, enum warning warning)
 {
+	static const char *const of[WARN_COUNT] = {
+		[WARN_FOREIGN_SERVER] = "another DHCP server",
+		[WARN_SOURCE] = "a forged sender",
+		[WARN_NAK] = "a NAK",
+		[WARN_DECLINED] = "a DECLINE",
+		[WARN_NOT_SENT] = "an answer that could not be sent",
+		[WARN_NO_ROOM] = "an answer without room",
+	};
+	struct budget *budget = &dhcpd->warnings[warning];
 	uint64_t now = loop_now();
 
-	if (now - dhcpd->warnings.since >= 60000) {
-		if (dhcpd->warnings.count > WARNINGS_PER_MINUTE)
-			log_warning("dhcp: %u more warnings were left out",
-				dhcpd->warnings.count - WARNINGS_PER_MINUTE);
-		dhcpd->warnings.since = now;
-		dhcpd->warnings.count = 0;
+	if (now - budget->since >= 60000) {
+		if (budget->count > WARNINGS_PER_MINUTE)
+			log_warning("dhcp: %u more warnings of %s were left out",
+				budget->count - WARNINGS_PER_MINUTE, of[warning]);
+		*budget = (struct budget){ .since = now };
 	}
-	return ++dhcpd->warnings.count <= WARNINGS_PER_MINUTE;
+	return ++budget->count <= WARNINGS_PER_MINUTE;
+}
+
+/* WARN_COUNT: it is worth none. */
+static enum warning warning_of(const struct dhcp_verdict *verdict)
+{
+	if (verdict->drop == DROP_FOREIGN_SERVER)
+		return WARN_FOREIGN_SERVER;
+	if (verdict->drop == DROP_SOURCE)
+		return WARN_SOURCE;
+	if (verdict->reply == DHCP_NAK)
+		return WARN_NAK;
+	return verdict->lease == LEASE_DECLINED ? WARN_DECLINED : WARN_COUNT;
+}
+
+static void warn(struct dhcpd *dhcpd, enum warning warning, const struct dhcp_exchange *exchange)
+{
+	const struct dhcp_verdict *verdict = &exchange->verdict;
+	const char *type = dhcp_type_name(exchange->message.type);
+	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN];
+
+	mac_format(&exchange->message.chaddr, mac);
+	mac_format(&exchange->frame.source, source);
+	ip4_format(verdict->vm ? verdict->vm->ip : exchange->frame.source_ip, ip);
+	switch (warning) {
+	case WARN_FOREIGN_SERVER:
+		log_warning("dhcp: another DHCP server answers on %s: %s, from %s; its clients may "
+			    "get wrong addresses",
+			dhcpd->config->inner.bridge, ip, source);
+		events_post(dhcpd->events, "foreign-server",
+			json_pack("{s:s, s:s}", "mac", source, "ip", ip));
+		break;
+	case WARN_SOURCE:
+		log_warning("dhcp: %s %s from %s: dropped (%s)", mac, type, source, verdict->why);
+		break;
+	case WARN_DECLINED:
+		events_post(dhcpd->events, "decline",
+			json_pack("{s:s, s:s, s:s}", "mac", mac, "ip", ip, "vm",
+				verdict->vm->name));
+		/* fall through */
+	case WARN_NAK:
+		log_warning("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm->name, type, ip,
+			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
+		break;
+	case WARN_NOT_SENT:
+	case WARN_NO_ROOM:
+	case WARN_COUNT:
+		break;
+	}
 }
 
 static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
 {
 	const struct dhcp_verdict *verdict = &exchange->verdict;
-	const struct dhcp_message *message = &exchange->message;
-	bool warn = verdict->reply == DHCP_NAK || verdict->lease == LEASE_DECLINED ||
-		verdict->drop == DROP_SOURCE;
-	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN] = "-";
+	enum warning warning = warning_of(verdict);
+	char mac[MAC_STRLEN], ip[IP4_STRLEN] = "-";
 
-	if (verdict->drop == DROP_FOREIGN_SERVER) {
-		if (may_warn(dhcpd))
-			log_warning(
-				"dhcp: another DHCP server answers on %s: %s, from %s; its clients "
-				"may get wrong addresses",
-				dhcpd->config->inner.bridge,
-				ip4_format(exchange->frame.source_ip, ip),
-				mac_format(&exchange->frame.source, source));
+	if (warning != WARN_COUNT) {
+		if (may_warn(dhcpd, warning))
+			warn(dhcpd, warning, exchange);
 		return;
 	}
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
 	if (!exchange->understood) {
-		log_debug("dhcp: from %s: dropped (%s)",
-			mac_format(&exchange->frame.source, source), verdict->why);
+		log_debug("dhcp: from %s: dropped (%s)", mac_format(&exchange->frame.source, mac),
+			verdict->why);
 		return;
 	}
-	if (!(warn ? may_warn(dhcpd) : log_enabled(LOG_LEVEL_DEBUG)))
-		return;
-	mac_format(&message->chaddr, mac);
 	if (verdict->vm)
 		ip4_format(verdict->vm->ip, ip);
-	if (verdict->drop == DROP_SOURCE)
-		log_warning("dhcp: %s %s from %s: dropped (%s)", mac, dhcp_type_name(message->type),
-			mac_format(&exchange->frame.source, source), verdict->why);
-	else if (warn)
-		log_warning("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm->name,
-			dhcp_type_name(message->type), ip,
-			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
-	else
-		log_debug("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm ? verdict->vm->name : "-",
-			dhcp_type_name(message->type), ip, dhcp_type_name(verdict->reply),
-			verdict->why);
+	log_debug("dhcp: %s %s %s %s: %s (%s)", mac_format(&exchange->message.chaddr, mac),
+		verdict->vm ? verdict->vm->name : "-", dhcp_type_name(exchange->message.type), ip,
+		dhcp_type_name(verdict->reply), verdict->why);
 }
 
 /* Once for each VM and plan. */
@@ -374,7 +428,7 @@ static void warn_left_out(struct dhcpd *dhcpd, const struct dhcp_exchange *excha
 	const struct vm *vm = exchange->verdict.vm;
 	struct telling *telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, vm)];
 
-	if (telling->crowded || !may_warn(dhcpd))
+	if (telling->crowded || !may_warn(dhcpd, WARN_NO_ROOM))
 		return;
 	telling->crowded = true;
 	log_warning(
@@ -417,7 +471,7 @@ static void on_frame(void *ctx, const uint8_t *data, size_t len)
 		dhcpd->ip_id++;
 		dhcpd->sent[exchange->verdict.reply]++;
 		err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
-		if (err && may_warn(dhcpd))
+		if (err && may_warn(dhcpd, WARN_NOT_SENT))
 			log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
 	}
 	if (exchange->left_out)

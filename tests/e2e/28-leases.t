@@ -270,6 +270,14 @@ for n in range(int(sys.argv[2])):
     wire.send(frame)' "$@"
 }
 is "no other server has been seen" "$(foreign)" 0
+# A guest that has itself told NO until the log has enough of it does not hide the other server.
+PYTHONPATH=$HERE vm relay "$PYTHON" -c '
+import wire as w
+wire = w.Wire()
+for _ in range(30):
+    wire.send(w.request(w.VM1, "request", w.wanted("10.77.9.9")))'
+refused_all() { (($(count 'vm-001 REQUEST .*: NAK' "$LOG") >= 20)); }
+check "30 requests of a guest are refused" wait_for 3 refused_all
 : >"$LOG"
 offers offer 1
 check "an OFFER of another server is counted" wait_for 3 counts_foreign 1
@@ -278,6 +286,8 @@ offers ack 1
 check "an ACK is counted too" wait_for 3 counts_foreign 2
 offers offer 1000
 check "1000 of them are counted" wait_for 5 counts_foreign 1002
+is "it is an event" "$(field "[[e['ip'], e['mac']] for e in d if e['event'] == 'foreign-server'][0]" events)" \
+	'["10.77.0.66", "02:00:00:ff:00:01"]'
 check "the log has few lines of it" test "$(count '10\.77\.0\.66' "$LOG")" -le 25
 check "metrics have it" test "$(ctl metrics | count 'foreign.server')" -ge 1
 check "DHCP goes on" vm_lease vm-001
