@@ -457,23 +457,31 @@ static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange
 		after_change(dhcpd);
 }
 
+/* False if it did not get out: then it is as if it had never been asked for. */
+static bool send_reply(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
+{
+	int err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
+
+	if (err && may_warn(dhcpd, WARN_NOT_SENT))
+		log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
+	if (err)
+		return false;
+	dhcpd->ip_id++;
+	dhcpd->sent[exchange->verdict.reply]++;
+	return true;
+}
+
 static void on_frame(void *ctx, const uint8_t *data, size_t len)
 {
 	struct dhcpd *dhcpd = ctx;
 	struct dhcp_exchange *exchange = &dhcpd->exchange;
-	int err;
 
 	dhcp_exchange(&dhcpd->server, data, len, dhcpd->ip_id, exchange);
 	if (exchange->understood)
 		dhcpd->received[exchange->message.type]++;
 	dhcpd->dropped[exchange->verdict.drop]++;
-	if (exchange->reply_len) {
-		dhcpd->ip_id++;
-		dhcpd->sent[exchange->verdict.reply]++;
-		err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
-		if (err && may_warn(dhcpd, WARN_NOT_SENT))
-			log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
-	}
+	if (exchange->reply_len && !send_reply(dhcpd, exchange))
+		return;
 	if (exchange->left_out)
 		warn_left_out(dhcpd, exchange);
 	note_lease(dhcpd, exchange);
