@@ -253,6 +253,36 @@ is "and is gone" "$(sleepers)" 0
 daemon_end TERM
 conf dhcp.callback-timeout
 
+# ---- names that change faster than they are told
+rm -rf "$STATE" "$T/calls"
+conf dhcp.callback "$T/callback"
+daemon_up
+lease vm-001
+lease vm-002
+check "two machines have their leases" wait_for 5 called 2
+daemon_end TERM
+rm "$T/calls"
+# the first call waits for us
+cat >"$T/waits" <<END
+#!/bin/sh
+until [ -e "$T/go" ]; do sleep 0.1; done
+exec "$T/callback" "\$@"
+END
+chmod 755 "$T/waits"
+conf dhcp.callback "$T/waits"
+daemon_up
+for name in vm-two vm-three; do
+	plan "$MAC1,vm-001,$IP1" "$MAC2,$name,$IP2"
+	ctl reload >/dev/null
+done
+touch "$T/go"
+check "of two changes of a name one call is made" wait_for 5 called 2
+is "with the last name" "$(calls | sed -n 2p)" "4 [old] [$MAC2] [$IP2] [vm-three]"
+is "and the one that the program knows" \
+	"$(sed -n 's/^DNSMASQ_OLD_HOSTNAME=//p' "$T/env.old.vm-three")" vm-002
+daemon_end TERM
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+
 # ---- ends that are not told when the daemon dies
 rm -rf "$STATE" "$T/calls"
 conf dhcp.callback "$T/callback"
