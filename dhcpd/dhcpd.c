@@ -263,7 +263,7 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 {
 	struct dhcpd *dhcpd = ctx;
 	const struct callback_context context = { .interface = dhcpd->config->inner.bridge,
-		.domain = dhcpd->config->dhcp.options.domain,
+		.domain = option_catalog_select(dhcpd->server.options, vm, dhcpd->request)->domain,
 		.request = dhcpd->request };
 	char mac[MAC_STRLEN], ip[IP4_STRLEN];
 	time_t wall = time(NULL);
