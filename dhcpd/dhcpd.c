@@ -767,6 +767,9 @@ static void drained(void *ctx)
 
 void dhcpd_stop(struct dhcpd *dhcpd, void (*stopped)(void *ctx), void *ctx)
 {
+	/* asked again, it does not begin anew */
+	if (dhcpd->stopped)
+		return;
 	link_close(&dhcpd->link);
 	dhcpd->stopped = stopped;
 	dhcpd->stopped_ctx = ctx;
