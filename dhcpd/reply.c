@@ -465,8 +465,11 @@ void reply_address(const struct reply_context *context, const struct dhcp_messag
 		.destination_port = PORT_DHCP_CLIENT };
 	bool knows_address = request->ciaddr && request->type != DHCP_DISCOVER;
 
-	/* RFC 2131 4.1, in its order */
-	if (request->giaddr) {
+	/*
+	 * RFC 2131 4.1, in its order, but for INFORM, 4.3.5: to ciaddr in any case. A relay could not
+	 * hand it on, as that goes by yiaddr.
+	 */
+	if (request->giaddr && request->type != DHCP_INFORM) {
 		frame.destination_ip = request->giaddr;
 		frame.destination_port = PORT_DHCP_SERVER;
 		/* back over the way it came: the relay, or the router before it */

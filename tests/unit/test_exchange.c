@@ -310,6 +310,9 @@ static const struct exchange_row {
 			.source = ROUTER_MAC,
 			.destination_ip = SELF },
 		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .ciaddr = PLANNED, .no_yiaddr = true },
+	{ "20: INFORM over a relay: to ciaddr, as a relay has no yiaddr to hand it on to",
+		{ .type = 8, .ciaddr = PLANNED, .giaddr = RELAY, .source = ROUTER_MAC },
+		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .ciaddr = PLANNED, .no_yiaddr = true },
 	/* 21, 22: lease times; 0x0e10 is one hour, T1 0x0708, T2 0x0c4e */
 	{ "21: no time asked for: the configured one", { .type = 1 }, .reply = DHCP_OFFER,
 		.value = { { 51, .octets = OCTETS("\0\0\x0e\x10") },
