@@ -31,8 +31,8 @@ static enum dhcp_drop check_sender(const struct dhcp_server *server, const struc
 {
 	bool relayed = message->giaddr != 0;
 
-	/* RFC 2131 4.1: clients send from 68; a relay from 67, RFC 1542 5.4 */
-	if (frame->source_port != (relayed ? PORT_DHCP_SERVER : PORT_DHCP_CLIENT))
+	/* RFC 2131 4.1: clients send from 68; a relay from any port (RFC 8357) */
+	if (!relayed && frame->source_port != PORT_DHCP_CLIENT)
 		return DROP_PORT;
 	if (!server->verify_source || (!relayed && mac_equal(&message->chaddr, &frame->source)))
 		return DROP_NONE;
