@@ -559,7 +559,8 @@ json_t *dhcpd_status(const struct dhcpd *dhcpd)
 	json_t *object, *drops = json_object();
 
 	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++) {
-		if (drop <= DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
+		/* one of another type, as LEASEQUERY, is well-formed */
+		if (drop < DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
 			drop != DROP_VLAN && drop != DROP_SOURCE && drop != DROP_FOREIGN_SERVER)
 			malformed += dhcpd->dropped[drop];
 		json_object_set_new(drops, dhcp_drop_text(drop)->name,
