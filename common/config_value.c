@@ -413,11 +413,11 @@ static int parse_text(const char *s, struct config_raw_option *option)
 	return 0;
 }
 
-/* What the server itself must decide: message type, lease, identifiers, overload, relay, ends. */
+/* What the server itself must decide: name, type, lease, identifiers, overload, relay, ends. */
 static bool option_is_ours(uint32_t code)
 {
-	static const uint8_t ours[] = { 0, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 81, 82,
-		118, 255 };
+	static const uint8_t ours[] = { 0, 12, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 81,
+		82, 118, 255 };
 
 	return memchr(ours, (int)code, sizeof(ours)) != NULL;
 }

@@ -90,8 +90,12 @@ int netlink_fdb_list(struct nl_sock *sock, unsigned bridge_index,
 int netlink_fdb_find(struct nl_sock *sock, const struct netlink_link *bridge, const struct mac *mac,
 	unsigned *ret_port);
 
-/* The kernel forgets an IPv4 neighbour's hardware address; -ENOENT: it knows none. */
-int netlink_neighbour_del(struct nl_sock *sock, unsigned link_index, uint32_t ip);
+/*
+ * The kernel forgets an IPv4 neighbour's hardware address, unless it is this one, or was put there
+ * to stay. A kernel that cannot tell these apart (before 5.0) forgets it in any case.
+ */
+int netlink_neighbour_forget(struct nl_sock *sock, unsigned link_index, uint32_t ip,
+	const struct mac *mac);
 
 /*
  * Calls `changed` whenever links or IPv4 addresses of the namespace changed; `links`: not only

@@ -84,12 +84,19 @@ static void close_output(struct spawn *spawn)
 	}
 }
 
+static void kill_child(const struct spawn *spawn)
+{
+	/* one that has not come to setsid() yet leads no group */
+	kill(-spawn->pid, SIGKILL);
+	kill(spawn->pid, SIGKILL);
+}
+
 static void time_is_up(void *ctx)
 {
 	struct spawn *spawn = ctx;
 
 	spawn->timed_out = true;
-	kill(-spawn->pid, SIGKILL);
+	kill_child(spawn);
 }
 
 void spawn_close_descriptors(void)
@@ -174,9 +181,7 @@ void spawn_done(struct spawn *spawn)
 {
 	if (!spawn->pid)
 		return;
-	/* a child that has not come to setsid() yet leads no group */
-	kill(-spawn->pid, SIGKILL);
-	kill(spawn->pid, SIGKILL);
+	kill_child(spawn);
 	waitpid(spawn->pid, NULL, 0);
 	loop_timer_cancel(spawn->loop, &spawn->timer);
 	close_output(spawn);

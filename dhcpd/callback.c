@@ -24,7 +24,7 @@ struct callback_event {
 	struct mac mac; /* first: the key of the tree */
 	enum lease_event event;
 	uint32_t ip;
-	char *name;
+	char *name, *old_name; /* old_name: NULL: as the program knows it */
 	char *env[ENV_MAX + 1];
 	unsigned env_count;
 	struct callback_event *older; /* the one of this MAC that waits before it */
@@ -185,8 +185,8 @@ static void set_env_request(struct callback_event *event, const struct dhcp_mess
 		set_env(event, "DNSMASQ_RELAY_ADDRESS=%s", ip4_format(request->giaddr, ip));
 }
 
-static void set_environment(struct callback_event *event, const struct vm *vm, const char *old_name,
-	uint64_t expires, uint64_t now, time_t wall, const struct callback_context *context)
+static void set_environment(struct callback_event *event, const struct vm *vm, uint64_t expires,
+	uint64_t now, time_t wall, const struct callback_context *context)
 {
 	uint64_t left = expires > now ? (expires - now + 999) / 1000 : 0;
 
@@ -196,8 +196,8 @@ static void set_environment(struct callback_event *event, const struct vm *vm, c
 		set_env(event, "DNSMASQ_DOMAIN=%s", context->domain);
 	if (vm->tags)
 		set_env(event, "DNSMASQ_TAGS=%s", vm->tags);
-	if (old_name)
-		set_env(event, "DNSMASQ_OLD_HOSTNAME=%s", old_name);
+	if (event->old_name)
+		set_env(event, "DNSMASQ_OLD_HOSTNAME=%s", event->old_name);
 	/* of a lease that has ended: now */
 	set_env(event, "DNSMASQ_LEASE_EXPIRES=%llu",
 		expires == LEASE_FOREVER ? 0 : (unsigned long long)wall + left);
@@ -221,6 +221,7 @@ static void event_free(struct callback_event *event)
 	for (unsigned i = 0; i < event->env_count; i++)
 		free(event->env[i]);
 	free(event->name);
+	free(event->old_name);
 	free(event);
 }
 
@@ -272,6 +273,12 @@ static bool coalesce(struct callback *callback, struct callback_event *event)
 	/* a lease that was not told of yet stays an `add`, with what is known now */
 	if (before->event == LEASE_ADD)
 		event->event = LEASE_ADD;
+	/* the name that the program knows is the one before all that it was not told */
+	if (before->event == LEASE_ADD || before->old_name) {
+		free(event->old_name);
+		event->old_name = before->old_name;
+		before->old_name = NULL;
+	}
 	unlink_event(callback, before);
 	event_free(before);
 	return cancels;
@@ -312,7 +319,7 @@ static void run_next(void *ctx)
 	callback->cannot_start = false;
 	callback->run++;
 	unlink_event(callback, event);
-	event_free(event);
+	callback->told = event;
 }
 
 static void on_line(void *ctx, const char *line)
@@ -336,6 +343,10 @@ static void on_exit_status(void *ctx, int status, bool timed_out)
 		log_warning("callback: %s: exit status %d", callback->running, WEXITSTATUS(status));
 	if (status)
 		callback->failed++;
+	if (callback->told->event == LEASE_DEL && callback->on_told)
+		callback->on_told(callback->ctx);
+	event_free(callback->told);
+	callback->told = NULL;
 	if (!callback->start.active)
 		loop_timer_set(callback->loop, &callback->start, 0, run_next, callback);
 }
@@ -363,11 +374,12 @@ void callback_add(struct callback *callback, enum lease_event event, const struc
 	added->event = event;
 	added->ip = vm->ip;
 	added->name = xstrdup(vm->name);
+	added->old_name = old_name ? xstrdup(old_name) : NULL;
 	if (coalesce(callback, added)) {
 		event_free(added);
 		return;
 	}
-	set_environment(added, vm, old_name, expires, now, wall, context);
+	set_environment(added, vm, expires, now, wall, context);
 	append_event(callback, added);
 	if (!callback->start.active)
 		loop_timer_set(callback->loop, &callback->start, 0, run_next, callback);
@@ -378,10 +390,33 @@ void callback_reap(struct callback *callback)
 	spawn_reap(&callback->spawn);
 }
 
-void callback_drain(struct callback *callback, void (*on_idle)(void *ctx), void *ctx)
+static size_t note_end(struct lease_untold *list, size_t count, const struct callback_event *event)
+{
+	if (event->event != LEASE_DEL)
+		return count;
+	list[count].mac = event->mac;
+	list[count].ip = event->ip;
+	snprintf(list[count].name, sizeof(list[count].name), "%s", event->name);
+	return count + 1;
+}
+
+struct lease_untold *callback_untold(const struct callback *callback, size_t *ret_count)
+{
+	struct lease_untold *list = xcalloc(callback->queued + 1, sizeof(*list));
+	const struct callback_event *event;
+	size_t count = 0;
+
+	if (callback->told)
+		count = note_end(list, count, callback->told);
+	TAILQ_FOREACH (event, &callback->queue, link)
+		count = note_end(list, count, event);
+	*ret_count = count;
+	return list;
+}
+
+void callback_drain(struct callback *callback, void (*on_idle)(void *ctx))
 {
 	callback->on_idle = on_idle;
-	callback->ctx = ctx;
 	run_next(callback);
 }
 
@@ -390,11 +425,16 @@ void callback_done(struct callback *callback)
 	struct callback_event *event;
 
 	if (callback->queued)
-		log_warning("callback: %zu events were not told before the end", callback->queued);
+		log_warning("callback: %zu events were not told before the end; the next start "
+			    "tells those that are still so",
+			callback->queued);
 	while ((event = TAILQ_FIRST(&callback->queue))) {
 		unlink_event(callback, event);
 		event_free(event);
 	}
 	loop_timer_cancel(callback->loop, &callback->start);
 	spawn_done(&callback->spawn);
+	if (callback->told)
+		event_free(callback->told);
+	callback->told = NULL;
 }

@@ -22,11 +22,13 @@ struct callback {
 	struct loop_timer start; /* the fork is made from the loop, not on the packet path */
 	struct spawn spawn;
 	TAILQ_HEAD(, callback_event) queue;
+	struct callback_event *told; /* which the program is being told of now; NULL: none */
 	size_t queued, run, failed;
-	bool cannot_start; /* the last one; it waits for its time */
-	void *newest;      /* tsearch(3) tree: the newest waiting event of each MAC */
+	bool cannot_start;          /* the last one; it waits for its time */
+	void *newest;               /* tsearch(3) tree: the newest waiting event of each MAC */
+	void (*on_told)(void *ctx); /* the end of a lease has been told; may be NULL */
 	void (*on_idle)(void *ctx);
-	void *ctx;
+	void *ctx;         /* of both, set by the owner after callback_init() */
 	char running[128]; /* "add d0:… 192.…", for the log */
 };
 
@@ -44,8 +46,10 @@ void callback_add(struct callback *callback, enum lease_event event, const struc
 	const struct callback_context *context);
 /* At SIGCHLD. */
 void callback_reap(struct callback *callback);
+/* The ends of leases that have not been told, or not to the end; the caller frees them. */
+struct lease_untold *callback_untold(const struct callback *callback, size_t *ret_count);
 /* on_idle is called when nothing is queued and nothing runs; at once if so already. */
-void callback_drain(struct callback *callback, void (*on_idle)(void *ctx), void *ctx);
+void callback_drain(struct callback *callback, void (*on_idle)(void *ctx));
 void callback_done(struct callback *callback);
 
 /* "add", "old", "del" */

@@ -24,19 +24,38 @@
 
 #define LEASE_FILE_MAX (64 << 20)
 #define LEASE_WRITE_MS 3000 /* however many leases change */
+#define LEASE_RETRY_MS 30000
 #define DRAIN_MS       10000
 /*
  * A guest can take and release its lease thousands of times a second: so many events of a VM a
  * minute are logged, then only their number. The callback is told all the same, coalesced.
  */
 #define TELLINGS_PER_MINUTE 100
-/* Warnings that a guest can cause: so many a minute, then only their number. */
+/*
+ * Warnings that a guest can cause: of a kind so many a minute, then only their number. So nobody can
+ * hide one kind behind another.
+ */
 #define WARNINGS_PER_MINUTE 20
+enum warning {
+	WARN_FOREIGN_SERVER,
+	WARN_SOURCE,
+	WARN_NAK,
+	WARN_DECLINED,
+	WARN_NOT_SENT,
+	WARN_NO_ROOM,
+	WARN_COUNT
+};
+
+struct budget {
+	uint64_t since; /* when its minute began */
+	unsigned count;
+};
 
 /* How many events of a VM were logged in the minute that began at `since`. */
 struct telling {
 	uint32_t since; /* seconds */
-	unsigned count;
+	unsigned count : 31;
+	unsigned crowded : 1; /* an answer had no room for all options, which has been said */
 };
 
 struct dhcpd {
@@ -64,10 +83,7 @@ struct dhcpd {
 	const struct dhcp_message *request; /* the one being served; for the callback */
 	struct dhcp_exchange exchange;
 	uint16_t ip_id;
-	struct {
-		uint64_t since;
-		unsigned count;
-	} warnings;
+	struct budget warnings[WARN_COUNT];
 	uint64_t received[DHCP_BOOTP + 1], sent[DHCP_BOOTP + 1], dropped[DROP_COUNT];
 	void (*stopped)(void *ctx);
 	void *stopped_ctx;
@@ -82,13 +98,27 @@ struct dhcpd {
 static void forget_neighbour(const struct dhcpd *dhcpd, const struct vm *vm)
 {
 	if (dhcpd->route)
-		(void)netlink_neighbour_del(dhcpd->route, dhcpd->bridge_index, vm->ip);
+		(void)netlink_neighbour_forget(dhcpd->route, dhcpd->bridge_index, vm->ip, &vm->mac);
+}
+
+static void write_leases(void *ctx);
+
+/* At the latest then. */
+static void write_leases_in(struct dhcpd *dhcpd, uint64_t ms)
+{
+	if (!dhcpd->lease_write.active || dhcpd->lease_write.due > loop_now() + ms)
+		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, ms, write_leases, dhcpd);
 }
 
 static void leases_written(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
 	int err = dhcpd->lease_result;
+
+	if (err) {
+		lease_set_dirty(dhcpd->leases);
+		write_leases_in(dhcpd, LEASE_RETRY_MS);
+	}
 
 	if (err && err != dhcpd->lease_error)
 		log_warning("dhcp: %s cannot be written: %s; DHCP goes on without it",
@@ -137,16 +167,27 @@ static void write_leases(void *ctx)
 {
 	struct dhcpd *dhcpd = ctx;
 	struct lease_moment moment;
+	struct lease_untold *untold;
+	size_t untold_count;
 
 	/* a slow disk: the next change, or the next time, finds it ready */
 	if (worker_is_busy(&dhcpd->lease_writer)) {
-		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases,
-			dhcpd);
+		write_leases_in(dhcpd, LEASE_WRITE_MS);
 		return;
 	}
 	moment = this_moment(dhcpd);
-	lease_snapshot(dhcpd->leases, &moment, &dhcpd->snapshot);
+	untold = callback_untold(&dhcpd->callback, &untold_count);
+	lease_snapshot(dhcpd->leases, &moment, untold, untold_count, &dhcpd->snapshot);
 	worker_start(&dhcpd->lease_writer, write_snapshot, leases_written, dhcpd);
+}
+
+/* The file need not remember it any more. */
+static void on_end_told(void *ctx)
+{
+	struct dhcpd *dhcpd = ctx;
+
+	lease_set_dirty(dhcpd->leases);
+	write_leases_in(dhcpd, LEASE_WRITE_MS);
 }
 
 static void flush_oplog(void *ctx)
@@ -166,9 +207,8 @@ static void after_change(struct dhcpd *dhcpd)
 {
 	uint64_t now = loop_now(), next = lease_sweep(dhcpd->leases, now);
 
-	if (lease_is_dirty(dhcpd->leases) && !dhcpd->lease_write.active)
-		loop_timer_set(dhcpd->loop, &dhcpd->lease_write, LEASE_WRITE_MS, write_leases,
-			dhcpd);
+	if (lease_is_dirty(dhcpd->leases))
+		write_leases_in(dhcpd, LEASE_WRITE_MS);
 	/* leases are only ever prolonged: a timer that is set comes early enough, or is followed */
 	if (next && (!dhcpd->sweep.active || dhcpd->sweep.due > next))
 		loop_timer_set(dhcpd->loop, &dhcpd->sweep, next > now ? next - now : 0,
@@ -195,7 +235,8 @@ static bool may_tell(struct dhcpd *dhcpd, const struct vm *vm)
 		if (telling->count > TELLINGS_PER_MINUTE)
 			log_warning("dhcp: %s: %u more lease events were left out", planned->name,
 				telling->count - TELLINGS_PER_MINUTE);
-		*telling = (struct telling){ .since = now };
+		telling->since = now;
+		telling->count = 0;
 	}
 	return ++telling->count <= TELLINGS_PER_MINUTE;
 }
@@ -222,7 +263,7 @@ static void on_lease_event(void *ctx, enum lease_event event, const struct vm *v
 {
 	struct dhcpd *dhcpd = ctx;
 	const struct callback_context context = { .interface = dhcpd->config->inner.bridge,
-		.domain = dhcpd->config->dhcp.options.domain,
+		.domain = option_catalog_select(dhcpd->server.options, vm, dhcpd->request)->domain,
 		.request = dhcpd->request };
 	char mac[MAC_STRLEN], ip[IP4_STRLEN];
 	time_t wall = time(NULL);
@@ -285,60 +326,114 @@ void dhcpd_check_state(const struct config *config, struct problems *problems)
 
 /* --- frames ------------------------------------------------------------------------------- */
 
-/* True if one more warning may be logged now. */
-static bool may_warn(struct dhcpd *dhcpd)
+/* True if one more warning of the kind may be logged now. */
+static bool may_warn(struct dhcpd *dhcpd, enum warning warning)
 {
+	static const char *const of[WARN_COUNT] = {
+		[WARN_FOREIGN_SERVER] = "another DHCP server",
+		[WARN_SOURCE] = "a forged sender",
+		[WARN_NAK] = "a NAK",
+		[WARN_DECLINED] = "a DECLINE",
+		[WARN_NOT_SENT] = "an answer that could not be sent",
+		[WARN_NO_ROOM] = "an answer without room",
+	};
+	struct budget *budget = &dhcpd->warnings[warning];
 	uint64_t now = loop_now();
 
-	if (now - dhcpd->warnings.since >= 60000) {
-		if (dhcpd->warnings.count > WARNINGS_PER_MINUTE)
-			log_warning("dhcp: %u more warnings were left out",
-				dhcpd->warnings.count - WARNINGS_PER_MINUTE);
-		dhcpd->warnings.since = now;
-		dhcpd->warnings.count = 0;
+	if (now - budget->since >= 60000) {
+		if (budget->count > WARNINGS_PER_MINUTE)
+			log_warning("dhcp: %u more warnings of %s were left out",
+				budget->count - WARNINGS_PER_MINUTE, of[warning]);
+		*budget = (struct budget){ .since = now };
 	}
-	return ++dhcpd->warnings.count <= WARNINGS_PER_MINUTE;
+	return ++budget->count <= WARNINGS_PER_MINUTE;
+}
+
+/* WARN_COUNT: it is worth none. */
+static enum warning warning_of(const struct dhcp_verdict *verdict)
+{
+	if (verdict->drop == DROP_FOREIGN_SERVER)
+		return WARN_FOREIGN_SERVER;
+	if (verdict->drop == DROP_SOURCE)
+		return WARN_SOURCE;
+	if (verdict->reply == DHCP_NAK)
+		return WARN_NAK;
+	return verdict->lease == LEASE_DECLINED ? WARN_DECLINED : WARN_COUNT;
+}
+
+static void warn(struct dhcpd *dhcpd, enum warning warning, const struct dhcp_exchange *exchange)
+{
+	const struct dhcp_verdict *verdict = &exchange->verdict;
+	const char *type = dhcp_type_name(exchange->message.type);
+	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN];
+
+	mac_format(&exchange->message.chaddr, mac);
+	mac_format(&exchange->frame.source, source);
+	ip4_format(verdict->vm ? verdict->vm->ip : exchange->frame.source_ip, ip);
+	switch (warning) {
+	case WARN_FOREIGN_SERVER:
+		log_warning("dhcp: another DHCP server answers on %s: %s, from %s; its clients may "
+			    "get wrong addresses",
+			dhcpd->config->inner.bridge, ip, source);
+		events_post(dhcpd->events, "foreign-server",
+			json_pack("{s:s, s:s}", "mac", source, "ip", ip));
+		break;
+	case WARN_SOURCE:
+		log_warning("dhcp: %s %s from %s: dropped (%s)", mac, type, source, verdict->why);
+		break;
+	case WARN_DECLINED:
+		events_post(dhcpd->events, "decline",
+			json_pack("{s:s, s:s, s:s}", "mac", mac, "ip", ip, "vm",
+				verdict->vm->name));
+		/* fall through */
+	case WARN_NAK:
+		log_warning("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm->name, type, ip,
+			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
+		break;
+	case WARN_NOT_SENT:
+	case WARN_NO_ROOM:
+	case WARN_COUNT:
+		break;
+	}
 }
 
 static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
 {
 	const struct dhcp_verdict *verdict = &exchange->verdict;
-	const struct dhcp_message *message = &exchange->message;
-	bool warn = verdict->reply == DHCP_NAK || verdict->lease == LEASE_DECLINED ||
-		verdict->drop == DROP_SOURCE;
-	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN] = "-";
+	enum warning warning = warning_of(verdict);
+	char mac[MAC_STRLEN], ip[IP4_STRLEN] = "-";
 
-	if (verdict->drop == DROP_FOREIGN_SERVER) {
-		if (may_warn(dhcpd))
-			log_warning(
-				"dhcp: another DHCP server answers on %s: %s, from %s; its clients "
-				"may get wrong addresses",
-				dhcpd->config->inner.bridge,
-				ip4_format(exchange->frame.source_ip, ip),
-				mac_format(&exchange->frame.source, source));
+	if (warning != WARN_COUNT) {
+		if (may_warn(dhcpd, warning))
+			warn(dhcpd, warning, exchange);
 		return;
 	}
+	if (!log_enabled(LOG_LEVEL_DEBUG))
+		return;
 	if (!exchange->understood) {
-		log_debug("dhcp: from %s: dropped (%s)",
-			mac_format(&exchange->frame.source, source), verdict->why);
+		log_debug("dhcp: from %s: dropped (%s)", mac_format(&exchange->frame.source, mac),
+			verdict->why);
 		return;
 	}
-	if (!(warn ? may_warn(dhcpd) : log_enabled(LOG_LEVEL_DEBUG)))
-		return;
-	mac_format(&message->chaddr, mac);
 	if (verdict->vm)
 		ip4_format(verdict->vm->ip, ip);
-	if (verdict->drop == DROP_SOURCE)
-		log_warning("dhcp: %s %s from %s: dropped (%s)", mac, dhcp_type_name(message->type),
-			mac_format(&exchange->frame.source, source), verdict->why);
-	else if (warn)
-		log_warning("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm->name,
-			dhcp_type_name(message->type), ip,
-			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
-	else
-		log_debug("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm ? verdict->vm->name : "-",
-			dhcp_type_name(message->type), ip, dhcp_type_name(verdict->reply),
-			verdict->why);
+	log_debug("dhcp: %s %s %s %s: %s (%s)", mac_format(&exchange->message.chaddr, mac),
+		verdict->vm ? verdict->vm->name : "-", dhcp_type_name(exchange->message.type), ip,
+		dhcp_type_name(verdict->reply), verdict->why);
+}
+
+/* Once for each VM and plan. */
+static void warn_left_out(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
+{
+	const struct vm *vm = exchange->verdict.vm;
+	struct telling *telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, vm)];
+
+	if (telling->crowded || !may_warn(dhcpd, WARN_NO_ROOM))
+		return;
+	telling->crowded = true;
+	log_warning(
+		"dhcp: %s: an answer of %zu octets has no room for option %u, and perhaps others",
+		vm->name, exchange->reply_len - FRAME_HEADERS, exchange->left_out);
 }
 
 static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
@@ -362,23 +457,33 @@ static void note_lease(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange
 		after_change(dhcpd);
 }
 
+/* False if it did not get out: then it is as if it had never been asked for. */
+static bool send_reply(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
+{
+	int err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
+
+	if (err && may_warn(dhcpd, WARN_NOT_SENT))
+		log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
+	if (err)
+		return false;
+	dhcpd->ip_id++;
+	dhcpd->sent[exchange->verdict.reply]++;
+	return true;
+}
+
 static void on_frame(void *ctx, const uint8_t *data, size_t len)
 {
 	struct dhcpd *dhcpd = ctx;
 	struct dhcp_exchange *exchange = &dhcpd->exchange;
-	int err;
 
 	dhcp_exchange(&dhcpd->server, data, len, dhcpd->ip_id, exchange);
 	if (exchange->understood)
 		dhcpd->received[exchange->message.type]++;
 	dhcpd->dropped[exchange->verdict.drop]++;
-	if (exchange->reply_len) {
-		dhcpd->ip_id++;
-		dhcpd->sent[exchange->verdict.reply]++;
-		err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
-		if (err && may_warn(dhcpd))
-			log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
-	}
+	if (exchange->reply_len && !send_reply(dhcpd, exchange))
+		return;
+	if (exchange->left_out)
+		warn_left_out(dhcpd, exchange);
 	note_lease(dhcpd, exchange);
 	log_exchange(dhcpd, exchange);
 }
@@ -454,7 +559,8 @@ json_t *dhcpd_status(const struct dhcpd *dhcpd)
 	json_t *object, *drops = json_object();
 
 	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++) {
-		if (drop <= DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
+		/* one of another type, as LEASEQUERY, is well-formed */
+		if (drop < DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
 			drop != DROP_VLAN && drop != DROP_SOURCE && drop != DROP_FOREIGN_SERVER)
 			malformed += dhcpd->dropped[drop];
 		json_object_set_new(drops, dhcp_drop_text(drop)->name,
@@ -573,6 +679,8 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	callback_init(&dhcpd->callback, setup->loop, config->dhcp.callback,
 		config->dhcp.callback_timeout);
 	dhcpd->callback.spawn.user = config->dhcp.callback_user;
+	dhcpd->callback.on_told = on_end_told;
+	dhcpd->callback.ctx = dhcpd;
 	err = oplog_open(&dhcpd->oplog, config->dhcp.log);
 	if (err)
 		log_warning("dhcp: operation log %s cannot be opened: %s", config->dhcp.log,
@@ -602,13 +710,14 @@ void dhcpd_free(struct dhcpd *dhcpd)
 		return;
 	link_close(&dhcpd->link);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->sweep);
-	loop_timer_cancel(dhcpd->loop, &dhcpd->lease_write);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->oplog_flush);
 	loop_timer_cancel(dhcpd->loop, &dhcpd->drain);
 	worker_wait(&dhcpd->lease_writer);
 	if (lease_is_dirty(dhcpd->leases))
 		write_leases(dhcpd);
 	worker_done(&dhcpd->lease_writer);
+	/* one that failed has set it */
+	loop_timer_cancel(dhcpd->loop, &dhcpd->lease_write);
 	callback_done(&dhcpd->callback);
 	oplog_close(&dhcpd->oplog);
 	netlink_close(dhcpd->route);
@@ -659,9 +768,12 @@ static void drained(void *ctx)
 
 void dhcpd_stop(struct dhcpd *dhcpd, void (*stopped)(void *ctx), void *ctx)
 {
+	/* asked again, it does not begin anew */
+	if (dhcpd->stopped)
+		return;
 	link_close(&dhcpd->link);
 	dhcpd->stopped = stopped;
 	dhcpd->stopped_ctx = ctx;
 	loop_timer_set(dhcpd->loop, &dhcpd->drain, DRAIN_MS, drained, dhcpd);
-	callback_drain(&dhcpd->callback, drained, dhcpd);
+	callback_drain(&dhcpd->callback, drained);
 }

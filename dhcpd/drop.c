@@ -13,7 +13,7 @@ const struct dhcp_drop_text *dhcp_drop_text(enum dhcp_drop drop)
 		[DROP_IP_HEADER] = { "ip-header", "its IP header is wrong" },
 		[DROP_UDP_LENGTH] = { "udp-length", "its UDP length is wrong" },
 		[DROP_CHECKSUM] = { "checksum", "its UDP checksum is wrong" },
-		[DROP_PORT] = { "port", "not from a client's or a relay's port" },
+		[DROP_PORT] = { "port", "not from a client's port, or not to ours" },
 		[DROP_DESTINATION] = { "destination", "sent to another address" },
 		[DROP_FOREIGN_SERVER] = { "foreign-server", "an answer of another DHCP server" },
 		[DROP_SOURCE] = { "source", "its chaddr is not the address that it came from" },

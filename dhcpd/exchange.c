@@ -7,9 +7,10 @@
 
 static enum dhcp_drop check_path(const struct dhcp_server *server, const struct frame *frame)
 {
-	/* a server's answer that came in from the wire is not ours */
+	/* a server's answer that came in from the wire is not ours, whatever it says of itself */
 	if (frame->source_port == PORT_DHCP_SERVER && frame->destination_port == PORT_DHCP_CLIENT &&
-		frame->source_ip != server->policy.self.addr)
+		(frame->source_ip != server->policy.self.addr ||
+			!mac_equal(&frame->source, &server->mac)))
 		return DROP_FOREIGN_SERVER;
 	if (frame->destination_port != PORT_DHCP_SERVER)
 		return DROP_PORT;
@@ -30,17 +31,15 @@ static enum dhcp_drop check_sender(const struct dhcp_server *server, const struc
 {
 	bool relayed = message->giaddr != 0;
 
-	/* RFC 2131 4.1: clients send from 68; a relay from 67, RFC 1542 5.4 */
-	if (frame->source_port != (relayed ? PORT_DHCP_SERVER : PORT_DHCP_CLIENT))
+	/* RFC 2131 4.1: clients send from 68; a relay from any port (RFC 8357) */
+	if (!relayed && frame->source_port != PORT_DHCP_CLIENT)
 		return DROP_PORT;
-	/* an INFORM may come over a router */
-	if (!server->verify_source || message->type == DHCP_INFORM)
+	if (!server->verify_source || (!relayed && mac_equal(&message->chaddr, &frame->source)))
 		return DROP_NONE;
-	/* a relayed request comes from the relay, which is no VM that speaks for another */
-	if (relayed ? plan_by_mac(server->plan, &frame->source) != NULL
-		    : !mac_equal(&message->chaddr, &frame->source))
-		return DROP_SOURCE;
-	return DROP_NONE;
+	/* a relay, or the router that an INFORM came over, is no VM that speaks for another */
+	if ((relayed || message->type == DHCP_INFORM) && !plan_by_mac(server->plan, &frame->source))
+		return DROP_NONE;
+	return DROP_SOURCE;
 }
 
 static void write_reply(const struct dhcp_server *server, uint16_t ip_id,
@@ -56,7 +55,8 @@ static void write_reply(const struct dhcp_server *server, uint16_t ip_id,
 	exchange->lease_time = reply_lease_time(context.options, &exchange->message,
 		&exchange->verdict);
 	len = reply_encode(&context, &exchange->message, &exchange->verdict,
-		exchange->reply + FRAME_HEADERS, sizeof(exchange->reply) - FRAME_HEADERS);
+		exchange->reply + FRAME_HEADERS, sizeof(exchange->reply) - FRAME_HEADERS,
+		&exchange->left_out);
 	reply_address(&context, &exchange->message, &exchange->verdict, &exchange->frame,
 		&server->mac, &frame);
 	exchange->reply_len = frame_encode(&frame, ip_id, exchange->reply, len);
@@ -69,6 +69,7 @@ void dhcp_exchange(const struct dhcp_server *server, const uint8_t *data, size_t
 
 	exchange->lease_time = 0;
 	exchange->reply_len = 0;
+	exchange->left_out = 0;
 	if (drop == DROP_NONE)
 		drop = check_path(server, &exchange->frame);
 	if (drop == DROP_NONE)

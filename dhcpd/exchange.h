@@ -23,6 +23,7 @@ struct dhcp_exchange {
 	bool understood;
 	struct dhcp_verdict verdict;
 	uint32_t lease_time; /* seconds granted or offered */
+	uint8_t left_out;    /* an option that the reply had no room for; 0: none */
 	size_t reply_len;    /* 0: nothing to send */
 	uint8_t reply[FRAME_MAX];
 };

@@ -135,6 +135,9 @@ enum dhcp_drop frame_decode(const uint8_t *data, size_t len, struct frame *ret_f
 		drop = decode_udp(&r, &frame);
 	if (drop == DROP_NONE)
 		*ret_frame = frame;
+	/* for the log */
+	ret_frame->destination = frame.destination;
+	ret_frame->source = frame.source;
 	return drop;
 }
 

@@ -31,7 +31,8 @@ struct frame {
 /*
  * Takes a captured frame apart. A priority tag (VLAN id 0) is passed over. A UDP checksum that is
  * absent, right, or only the seed of the pseudo-header (left so by a sender whose network card was
- * to complete it, as with virtio) is accepted.
+ * to complete it, as with virtio) is accepted. Of a frame that is dropped only its hardware
+ * addresses are told, zeros where it is too short for them.
  */
 enum dhcp_drop frame_decode(const uint8_t *data, size_t len, struct frame *ret_frame);
 

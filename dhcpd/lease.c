@@ -18,6 +18,8 @@
  */
 #define GRACE   10000
 #define WRITTEN "# written"
+/* Seconds since the epoch: long ago, and not 0, which is never. */
+#define ENDED 1
 /* Seconds; far from where times overflow. */
 #define WALL_MAX (UINT64_C(1) << 40)
 
@@ -170,6 +172,11 @@ bool lease_is_dirty(const struct lease_table *table)
 	return table->dirty;
 }
 
+void lease_set_dirty(struct lease_table *table)
+{
+	table->dirty = true;
+}
+
 static unsigned long long to_wall(uint64_t expires, const struct lease_moment *moment)
 {
 	uint64_t now = moment->now;
@@ -181,32 +188,56 @@ static unsigned long long to_wall(uint64_t expires, const struct lease_moment *m
 }
 
 void lease_snapshot(struct lease_table *table, const struct lease_moment *moment,
-	struct lease_snapshot *ret_snapshot)
+	struct lease_untold *untold, size_t untold_count, struct lease_snapshot *ret_snapshot)
 {
 	size_t count = plan_count(table->plan);
 
 	*ret_snapshot = (struct lease_snapshot){ .plan = plan_share(table->plan),
 		.expires = xcalloc(count, sizeof(*ret_snapshot->expires)),
-		.moment = *moment };
+		.moment = *moment,
+		.untold = untold,
+		.untold_count = untold_count };
 	for (size_t i = 0; i < count; i++)
 		ret_snapshot->expires[i] = table->leases[i].expires;
 	table->dirty = false;
 }
 
+static void print_line(FILE *out, unsigned long long epoch, const struct mac *mac, uint32_t ip,
+	const char *name)
+{
+	char mac_text[MAC_STRLEN], ip_text[IP4_STRLEN];
+
+	fprintf(out, "%llu %s %s %s *\n", epoch, mac_format(mac, mac_text), ip4_format(ip, ip_text),
+		name);
+}
+
+/* The VM has that address again, which is told as `old`. */
+static bool is_back(const struct lease_snapshot *snapshot, const struct lease_untold *ended)
+{
+	const struct vm *vm = plan_by_mac(snapshot->plan, &ended->mac);
+
+	return vm && vm->ip == ended->ip && snapshot->expires[plan_index(snapshot->plan, vm)];
+}
+
 char *lease_format(const struct lease_snapshot *snapshot, size_t *ret_len)
 {
-	char mac[MAC_STRLEN], ip[IP4_STRLEN], *text = NULL;
+	char *text = NULL;
 	FILE *out = open_memstream(&text, ret_len);
 
 	if (!out)
 		abort();
+	for (size_t i = 0; i < snapshot->untold_count; i++) {
+		const struct lease_untold *ended = &snapshot->untold[i];
+
+		if (!is_back(snapshot, ended))
+			print_line(out, ENDED, &ended->mac, ended->ip, ended->name);
+	}
 	for (size_t i = 0; i < plan_count(snapshot->plan); i++) {
 		const struct vm *vm = plan_vm(snapshot->plan, i);
 
 		if (snapshot->expires[i])
-			fprintf(out, "%llu %s %s %s *\n",
-				to_wall(snapshot->expires[i], &snapshot->moment),
-				mac_format(&vm->mac, mac), ip4_format(vm->ip, ip), vm->name);
+			print_line(out, to_wall(snapshot->expires[i], &snapshot->moment), &vm->mac,
+				vm->ip, vm->name);
 	}
 	if (ftell(out) > 0)
 		fprintf(out, WRITTEN " %llu, %llu ms after boot %s\n",
@@ -222,6 +253,7 @@ void lease_snapshot_done(struct lease_snapshot *snapshot)
 {
 	plan_free(snapshot->plan);
 	free(snapshot->expires);
+	free(snapshot->untold);
 	*snapshot = (struct lease_snapshot){ 0 };
 }
 

@@ -4,8 +4,8 @@
  *
  * Leases never decide an answer; they say what happened, for the callback and the administrator.
  * Times are milliseconds on loop_now()'s clock; the file has seconds since the epoch, in the form
- * of dnsmasq's lease file: `EXPIRES MAC IP NAME *`, 0 for a lease without end. Its last line says
- * when it was written, on both clocks.
+ * of dnsmasq's lease file: `EXPIRES MAC IP NAME *`, 0 for a lease without end, 1 for one that has
+ * ended. Its last line says when it was written, on both clocks.
  */
 #ifndef EIPD_DHCPD_LEASE_H
 #define EIPD_DHCPD_LEASE_H
@@ -52,8 +52,9 @@ uint64_t lease_sweep(struct lease_table *table, uint64_t now);
 void lease_replan(struct lease_table *table, const struct plan *plan,
 	const struct plan_change *change, uint64_t now);
 
-/* Something changed since the last lease_snapshot(). */
+/* Something changed since the last lease_snapshot(), or what that took was not written. */
 bool lease_is_dirty(const struct lease_table *table);
+void lease_set_dirty(struct lease_table *table);
 
 /*
  * A moment on both clocks. The wall clock may be set by a year; loop_now()'s goes on from one start
@@ -65,14 +66,27 @@ struct lease_moment {
 	char boot[BOOT_ID_SIZE];
 };
 
+/* A lease that has ended, but nobody has been told yet. */
+struct lease_untold {
+	struct mac mac;
+	uint32_t ip;
+	char name[VM_NAME_MAX + 1];
+};
+
 /* What is to be written, to be formatted wherever there is time for it. */
 struct lease_snapshot {
 	struct plan *plan;
 	uint64_t *expires; /* by the plan's index */
 	struct lease_moment moment;
+	struct lease_untold *untold;
+	size_t untold_count;
 };
+/*
+ * `untold` is the snapshot's from then on. They stay in the file, as leases that ended long ago, so
+ * that who reads it tells of them: an end may be told twice, but never not at all.
+ */
 void lease_snapshot(struct lease_table *table, const struct lease_moment *moment,
-	struct lease_snapshot *ret_snapshot);
+	struct lease_untold *untold, size_t untold_count, struct lease_snapshot *ret_snapshot);
 /* The whole file as text, which the caller frees. */
 char *lease_format(const struct lease_snapshot *snapshot, size_t *ret_len);
 void lease_snapshot_done(struct lease_snapshot *snapshot);

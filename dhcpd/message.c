@@ -82,6 +82,13 @@ static enum dhcp_drop decode_overload(struct dhcp_message *message, const uint8_
 	return message->option[OPT_OVERLOAD].len == 1 ? drop : DROP_OPTIONS;
 }
 
+/* RFC 2132 2: NULs behind a text are deleted. */
+static void trim(struct dhcp_option *text)
+{
+	while (text->len && !text->data[text->len - 1])
+		text->len--;
+}
+
 static enum dhcp_drop decode_type(struct dhcp_message *message)
 {
 	const struct dhcp_option *type = &message->option[OPT_MESSAGE_TYPE];
@@ -150,6 +157,8 @@ enum dhcp_drop dhcp_message_decode(const uint8_t *data, size_t len,
 	drop = decode_options(message, &r, true);
 	if (drop == DROP_NONE)
 		drop = decode_overload(message, sname, file);
+	trim(&message->option[OPT_HOST_NAME]);
+	trim(&message->option[OPT_VENDOR_CLASS]);
 	return drop == DROP_NONE ? decode_type(message) : drop;
 }
 

@@ -55,6 +55,8 @@ void oplog_add(struct oplog *oplog, const char *event, const struct vm *vm, time
 		oplog->cap = oplog->cap ? oplog->cap * 2 : 4096;
 		oplog->text = xrealloc(oplog->text, oplog->cap, 1);
 	}
+	if (!oplog->len && oplog->is_cut)
+		oplog->text[oplog->len++] = '\n';
 	localtime_r(&when, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", &tm);
 	oplog->len += (size_t)snprintf(oplog->text + oplog->len, LINE_ROOM, "%s %s %s %s %s\n",
@@ -64,14 +66,20 @@ void oplog_add(struct oplog *oplog, const char *event, const struct vm *vm, time
 int oplog_flush(struct oplog *oplog)
 {
 	int before = oplog->last_error, err = 0;
+	ssize_t written;
 
 	if (!oplog->len)
 		return 0;
 	if (oplog->fd < 0)
 		err = open_file(oplog);
 	/* one write: O_APPEND keeps the lines of a batch together and whole */
-	if (!err && write(oplog->fd, oplog->text, oplog->len) != (ssize_t)oplog->len)
-		err = errno ? -errno : -ENOSPC;
+	written = err ? 0 : write(oplog->fd, oplog->text, oplog->len);
+	if (written < 0)
+		err = -errno;
+	else if (!err && (size_t)written < oplog->len)
+		err = -ENOSPC;
+	if (written > 0)
+		oplog->is_cut = oplog->text[written - 1] != '\n';
 	oplog->len = 0;
 	/* a boot storm's worth of memory need not be kept */
 	if (oplog->cap > 65536) {

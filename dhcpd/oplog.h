@@ -8,6 +8,7 @@
 #ifndef EIPD_DHCPD_OPLOG_H
 #define EIPD_DHCPD_OPLOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 
@@ -18,6 +19,7 @@ struct oplog {
 	int fd;
 	char *text;
 	size_t len, cap;
+	bool is_cut;    /* the file ends in the middle of a line */
 	int last_error; /* so that a full disk is reported once */
 };
 

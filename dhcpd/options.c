@@ -326,7 +326,7 @@ const struct option_set *option_catalog_select(struct option_catalog *catalog, c
 
 		if (vm && has_tag(vm->tags, tag->name))
 			planned |= UINT64_C(1) << i;
-		if (matches(tag, request))
+		if (request && matches(tag, request))
 			matched |= UINT64_C(1) << i;
 	}
 	for (size_t i = 0; i < catalog->count; i++) {

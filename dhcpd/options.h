@@ -42,8 +42,8 @@ struct option_catalog *option_catalog_new(const struct config *config,
 void option_catalog_free(struct option_catalog *catalog);
 
 /*
- * What this request of this VM (or NULL) gets; valid until the next call. The combinations that
- * occur are made once and kept.
+ * What this request of this VM (either may be NULL) gets; valid until the next call. The
+ * combinations that occur are made once and kept.
  */
 const struct option_set *option_catalog_select(struct option_catalog *catalog, const struct vm *vm,
 	const struct dhcp_message *request);

@@ -67,6 +67,53 @@ static void put_item(struct wbuf *w, const struct item *item)
 	} while (done < item->len);
 }
 
+static size_t room_in(const struct wbuf *w)
+{
+	return w->cap - w->len;
+}
+
+/* Octets of an option that go into such a room, each 255 of them with a header. */
+static size_t payload_of(size_t room)
+{
+	size_t rest = room % 257;
+
+	return room / 257 * 255 + (rest > 2 ? rest - 2 : 0);
+}
+
+/* The fields of a message that take options, in the order in which a client reads them. */
+enum { IN_OPTIONS, IN_FILE, IN_SNAME, FIELDS };
+
+/*
+ * The first field that takes the option whole, or else parts of it to the end of each (RFC 3396 5),
+ * if its receivers must be able to put these together: it is long, or so says RFC 3442. False where
+ * there is no room for it.
+ */
+static bool put_somewhere(struct wbuf field[static FIELDS], const struct item *item)
+{
+	struct item rest = *item;
+	size_t room = 0;
+
+	for (size_t i = 0; i < FIELDS; i++) {
+		if (encoded_len(item) <= room_in(&field[i])) {
+			put_item(&field[i], item);
+			return true;
+		}
+		room += payload_of(room_in(&field[i]));
+	}
+	if (room < item->len || (item->len <= 255 && item->code != OPT_CLASSLESS_ROUTE))
+		return false;
+	for (size_t i = 0; i < FIELDS && rest.len; i++) {
+		size_t fits = payload_of(room_in(&field[i]));
+		struct item part = { item->code, rest.data, rest.len < fits ? rest.len : fits };
+
+		if (part.len)
+			put_item(&field[i], &part);
+		rest.data += part.len;
+		rest.len -= part.len;
+	}
+	return true;
+}
+
 uint32_t reply_lease_time(const struct option_set *options, const struct dhcp_message *request,
 	const struct dhcp_verdict *verdict)
 {
@@ -123,9 +170,17 @@ static void push_configured(struct item_list *list, const struct reply_context *
 		push(list, code, value->data, value->len);
 }
 
+static bool wants_classless(const struct reply_context *context, const struct dhcp_message *request)
+{
+	const struct dhcp_option *wanted = &request->option[OPT_PARAMETER_LIST];
+
+	return wanted->data && context->options->by_code[OPT_CLASSLESS_ROUTE] &&
+		memchr(wanted->data, OPT_CLASSLESS_ROUTE, wanted->len);
+}
+
 /* RFC 2132 9.8: what the client asks for, in its order where possible; without a list, all. */
 static void push_requested(struct item_list *list, const struct reply_context *context,
-	const struct dhcp_message *request, const struct vm *vm)
+	const struct dhcp_message *request, const struct vm *vm, bool classless)
 {
 	const struct dhcp_option *wanted = &request->option[OPT_PARAMETER_LIST];
 	const struct option_set *options = context->options;
@@ -134,9 +189,10 @@ static void push_requested(struct item_list *list, const struct reply_context *c
 	if (!wanted->data || !memchr(wanted->data, OPT_SUBNET_MASK, wanted->len))
 		push_configured(list, context, vm, OPT_SUBNET_MASK);
 	/* RFC 3442: a client that wants classless routes gets these, and no others beside them */
-	if (wanted->data && options->by_code[OPT_CLASSLESS_ROUTE] &&
-		memchr(wanted->data, OPT_CLASSLESS_ROUTE, wanted->len))
+	if (classless)
 		list->has[OPT_ROUTER] = list->has[OPT_STATIC_ROUTE] = true;
+	else if (wanted->data)
+		list->has[OPT_CLASSLESS_ROUTE] = true;
 	for (size_t i = 0; i < wanted->len; i++) {
 		/* RFC 2132 3.3: the mask before the router */
 		if (wanted->data[i] == OPT_ROUTER)
@@ -206,7 +262,7 @@ static void push_fqdn(struct item_list *list, struct scratch *scratch,
 
 static void collect(struct item_list *list, struct scratch *scratch,
 	const struct reply_context *context, const struct dhcp_message *request,
-	const struct dhcp_verdict *verdict)
+	const struct dhcp_verdict *verdict, bool classless)
 {
 	list->count = 0;
 	memset(list->has, 0, sizeof(list->has));
@@ -227,54 +283,55 @@ static void collect(struct item_list *list, struct scratch *scratch,
 		push(list, OPT_RAPID_COMMIT, "", 0);
 	if (verdict->reply != DHCP_BOOTP)
 		push_fqdn(list, scratch, context, request, verdict->vm);
-	push_requested(list, context, request, verdict->vm);
+	push_requested(list, context, request, verdict->vm, classless);
 }
 
 /*
  * Puts the options where there is room, the most important (first) ones first: the options field,
- * then file and sname where these are free (RFC 2131 4.1, option 52). What fits nowhere is left
- * out. `tail` (RFC 3046 2.2: the relay's option comes last) is always in the options field.
+ * then file and sname where these are free (RFC 2131 4.1, option 52). `tail` (RFC 3046 2.2: the
+ * relay's option comes last) is always in the options field. Returns one that fits nowhere and is
+ * left out (classless routes, if it is these), or 0.
  */
-static void put_options(uint8_t *data, size_t limit, const struct item_list *list,
+static uint8_t put_options(uint8_t *data, size_t limit, const struct item_list *list,
 	const struct item *tail, size_t tail_count, bool file_is_free, bool sname_is_free)
 {
-	struct wbuf main, file, sname;
+	struct wbuf field[FIELDS], *options = &field[IN_OPTIONS];
 	size_t reserved = 1, total = 0; /* END */
+	uint8_t left_out = 0, where;
 	bool overload;
 
 	for (size_t i = 0; i < tail_count; i++)
 		reserved += encoded_len(&tail[i]);
 	for (size_t i = 0; i < list->count; i++)
 		total += encoded_len(&list->item[i]);
-	wbuf_init(&main, data + DHCP_HEADER_LEN + 4, limit - DHCP_HEADER_LEN - 4);
-	overload = total + reserved > main.cap && (file_is_free || sname_is_free);
+	wbuf_init(options, data + DHCP_HEADER_LEN + 4, limit - DHCP_HEADER_LEN - 4);
+	overload = total + reserved > options->cap && (file_is_free || sname_is_free);
 	reserved += overload ? 3 : 0;
+	options->cap -= reserved;
 	/* each ends with END */
-	wbuf_init(&file, data + FILE_OFFSET, overload && file_is_free ? FILE_LEN - 1 : 0);
-	wbuf_init(&sname, data + SNAME_OFFSET, overload && sname_is_free ? SNAME_LEN - 1 : 0);
+	wbuf_init(&field[IN_FILE], data + FILE_OFFSET, overload && file_is_free ? FILE_LEN - 1 : 0);
+	wbuf_init(&field[IN_SNAME], data + SNAME_OFFSET,
+		overload && sname_is_free ? SNAME_LEN - 1 : 0);
 	for (size_t i = 0; i < list->count; i++) {
-		size_t len = encoded_len(&list->item[i]);
+		uint8_t code = list->item[i].code;
 
-		if (main.len + len + reserved <= main.cap)
-			put_item(&main, &list->item[i]);
-		else if (len <= file.cap - file.len)
-			put_item(&file, &list->item[i]);
-		else if (len <= sname.cap - sname.len)
-			put_item(&sname, &list->item[i]);
+		if (!put_somewhere(field, &list->item[i]) &&
+			(!left_out || code == OPT_CLASSLESS_ROUTE))
+			left_out = code;
 	}
-	if (file.len || sname.len) {
-		uint8_t where = (uint8_t)((file.len ? 1 : 0) | (sname.len ? 2 : 0));
-
-		put_item(&main, &(struct item){ OPT_OVERLOAD, &where, 1 });
-		/* the rest of the fields is zero: PAD */
-		if (file.len)
-			data[FILE_OFFSET + file.len] = OPT_END;
-		if (sname.len)
-			data[SNAME_OFFSET + sname.len] = OPT_END;
-	}
+	options->cap += reserved;
+	where = (uint8_t)((field[IN_FILE].len ? 1 : 0) | (field[IN_SNAME].len ? 2 : 0));
+	if (where)
+		put_item(options, &(struct item){ OPT_OVERLOAD, &where, 1 });
+	/* the rest of the fields is zero: PAD */
+	if (where & 1)
+		data[FILE_OFFSET + field[IN_FILE].len] = OPT_END;
+	if (where & 2)
+		data[SNAME_OFFSET + field[IN_SNAME].len] = OPT_END;
 	for (size_t i = 0; i < tail_count; i++)
-		put_item(&main, &tail[i]);
-	wbuf_u8(&main, OPT_END);
+		put_item(options, &tail[i]);
+	wbuf_u8(options, OPT_END);
+	return left_out;
 }
 
 static uint16_t reply_flags(const struct dhcp_message *request, const struct dhcp_verdict *verdict)
@@ -362,27 +419,39 @@ static size_t trim(const uint8_t *data, size_t len)
 	return len;
 }
 
-size_t reply_encode(const struct reply_context *context, const struct dhcp_message *request,
-	const struct dhcp_verdict *verdict, uint8_t *data, size_t cap)
+/* Returns an option that had no room, as put_options(). */
+static uint8_t write_message(uint8_t *data, size_t limit, const struct reply_context *context,
+	const struct dhcp_message *request, const struct dhcp_verdict *verdict, bool classless)
 {
-	size_t limit = message_limit(request, cap), tail_count, boot_len;
+	size_t boot_len = strlen(context->options->boot_file), tail_count;
+	bool has_boot_file = verdict->reply != DHCP_NAK && boot_len && boot_len < FILE_LEN;
 	struct item tail[2];
 	struct item_list list;
 	struct scratch scratch;
-	bool has_boot_file;
 
 	memset(data, 0, limit);
 	put_header(data, context, request, verdict);
-	collect(&list, &scratch, context, request, verdict);
+	collect(&list, &scratch, context, request, verdict, classless);
 	tail_count = collect_tail(tail, context, request, limit);
 	/* PXE ROMs read the file field, whatever the options say */
-	boot_len = strlen(context->options->boot_file);
-	has_boot_file = verdict->reply != DHCP_NAK && boot_len && boot_len < FILE_LEN;
 	if (has_boot_file)
 		memcpy(data + FILE_OFFSET, context->options->boot_file, boot_len);
 	/* BOOTP knows no option overload */
-	put_options(data, limit, &list, tail, tail_count,
+	return put_options(data, limit, &list, tail, tail_count,
 		!has_boot_file && request->type != DHCP_BOOTP, request->type != DHCP_BOOTP);
+}
+
+size_t reply_encode(const struct reply_context *context, const struct dhcp_message *request,
+	const struct dhcp_verdict *verdict, uint8_t *data, size_t cap, uint8_t *ret_left_out)
+{
+	size_t limit = message_limit(request, cap);
+	bool classless = wants_classless(context, request);
+	uint8_t left_out = write_message(data, limit, context, request, verdict, classless);
+
+	/* better a router and no other routes than none at all */
+	if (left_out == OPT_CLASSLESS_ROUTE)
+		(void)write_message(data, limit, context, request, verdict, false);
+	*ret_left_out = left_out;
 	return trim(data, limit);
 }
 
@@ -396,8 +465,11 @@ void reply_address(const struct reply_context *context, const struct dhcp_messag
 		.destination_port = PORT_DHCP_CLIENT };
 	bool knows_address = request->ciaddr && request->type != DHCP_DISCOVER;
 
-	/* RFC 2131 4.1, in its order */
-	if (request->giaddr) {
+	/*
+	 * RFC 2131 4.1, in its order, but for INFORM, 4.3.5: to ciaddr in any case. A relay could not
+	 * hand it on, as that goes by yiaddr.
+	 */
+	if (request->giaddr && request->type != DHCP_INFORM) {
 		frame.destination_ip = request->giaddr;
 		frame.destination_port = PORT_DHCP_SERVER;
 		/* back over the way it came: the relay, or the router before it */

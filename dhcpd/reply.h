@@ -20,9 +20,12 @@ struct reply_context {
 uint32_t reply_lease_time(const struct option_set *options, const struct dhcp_message *request,
 	const struct dhcp_verdict *verdict);
 
-/* Writes the message; returns its length (at most what the client and FRAME_MTU can take). */
+/*
+ * Writes the message; returns its length (at most what the client and FRAME_MTU can take).
+ * *ret_left_out: an option that had no room in it, or 0.
+ */
 size_t reply_encode(const struct reply_context *context, const struct dhcp_message *request,
-	const struct dhcp_verdict *verdict, uint8_t *data, size_t cap);
+	const struct dhcp_verdict *verdict, uint8_t *data, size_t cap, uint8_t *ret_left_out);
 
 /* Fills in destination, ports and addresses of the frame; `source` is the bridge's MAC. */
 void reply_address(const struct reply_context *context, const struct dhcp_message *request,

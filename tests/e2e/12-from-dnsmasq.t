@@ -166,6 +166,7 @@ cannot "a second bridge" 'interface=br1' --interface=br1
 cannot "a directory of plans" 'dhcp-hostsdir' --dhcp-hostsdir=/etc/hosts.d
 cannot "a script with a relative path" 'dhcp-script' --dhcp-script=update2db.py
 cannot "a lease time by option" '51' --dhcp-option=51,300
+cannot "a name by option" '12' --dhcp-option=12,x
 cannot "encapsulated options" 'vendor:' --dhcp-option=vendor:PXEClient,1,0.0.0.0
 cannot "an option for two tags together" 'several' --dhcp-option=tag:a,tag:b,26,1400
 cannot "a tag by two kinds of request" 'dhcp-userclass' --dhcp-vendorclass=set:a,A --dhcp-userclass=set:a,B

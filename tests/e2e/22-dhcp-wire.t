@@ -23,5 +23,7 @@ check "the operation log has the events in their order" wait_for 2 all_logged
 check "malformed packets were counted" test "$(field 'd["dhcp"]["malformed"]' status)" -gt 0
 check "unknown clients were counted" test "$(field 'd["dhcp"]["unknown"]' status)" -gt 0
 check "declines were counted" test "$(field 'd["dhcp"]["decline"]' status)" -gt 0
+is "a decline is an event" \
+	"$(field "'vm-001' in [e['vm'] for e in d if e['event'] == 'decline']" events)" true
 check "informs were counted" test "$(field 'd["dhcp"]["inform"]' status)" -gt 0
 done_testing

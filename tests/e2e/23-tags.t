@@ -100,12 +100,24 @@ start() {
 	eipd >"$T/start" 2>&1 </dev/null || die "eipd does not start: $(cat "$T/start")"
 }
 
+cat >"$T/callback" <<'END'
+#!/bin/sh
+echo "$1 $4 $DNSMASQ_DOMAIN" >>"${0%/*}/domains"
+END
+chmod 755 "$T/callback"
+conf dhcp.callback "$T/callback"
 start
 points vm wire "$PYTHON" "$HERE/kinds.py" tags
 points vm wire "$PYTHON" "$HERE/kinds.py" options
+is "a machine whose options have no room is named, once" \
+	"$(count 'vm-001: an answer .* has no room for option' "$LOG")" 1
 lease_of() { field "[l['expires'] for l in d if l['name'] == '$1']" lease list; }
 is "the lease of a BOOTP client has no end" "$(lease_of bootp)" '[null]'
 like "a rapid commit is a lease" "$(lease_of rapid)" '^\[[0-9]+\]$'
+vm wire "$PYTHON" "$HERE/wire.py" odd d0:0d:8e:9f:45:03 192.168.6.53 >"$T/odd"
+called() { grep -qxF "$*" "$T/domains"; }
+check "the callback is told the domain of a tag" wait_for 5 called "add silver-gold silver.example"
+check "or that of [dhcp]" wait_for 5 called "add rapid vms.example"
 is "an INFORM or a NAK of somebody without a lease makes none" "$(lease_of vm-002)" '[]'
 daemon_end TERM
 

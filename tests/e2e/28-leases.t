@@ -134,10 +134,14 @@ is "of all that the log has one warning" "$(complaints)" 1
 
 nsenter -t "$(daemon_pid)" -m mount -o remount,ro "$STATE" || die "cannot remount"
 : >"$LOG"
-check "the disk is read-only: DHCP goes on" vm_lease vm-002
+check "the disk is read-only: DHCP goes on" vm_lease vm-001
 check "the log warns, once more" wait_for 8 complained
+line="$(expires vm-001) $MAC1 $IP1 vm-001 *"
+exec 8<"$(disk)" # which goes with the daemon
 nsenter -t "$(daemon_pid)" -m mount -o remount,rw "$STATE"
 check "it stops" daemon_end TERM
+check "what could not be written is written at the end" grep -qxF "$line" "/proc/$$/fd/8/leases"
+exec 8<&-
 
 : >"$LOG"
 if start_on ro; then
@@ -266,6 +270,14 @@ for n in range(int(sys.argv[2])):
     wire.send(frame)' "$@"
 }
 is "no other server has been seen" "$(foreign)" 0
+# A guest that has itself told NO until the log has enough of it does not hide the other server.
+PYTHONPATH=$HERE vm relay "$PYTHON" -c '
+import wire as w
+wire = w.Wire()
+for _ in range(30):
+    wire.send(w.request(w.VM1, "request", w.wanted("10.77.9.9")))'
+refused_all() { (($(count 'vm-001 REQUEST .*: NAK' "$LOG") >= 20)); }
+check "30 requests of a guest are refused" wait_for 3 refused_all
 : >"$LOG"
 offers offer 1
 check "an OFFER of another server is counted" wait_for 3 counts_foreign 1
@@ -274,7 +286,25 @@ offers ack 1
 check "an ACK is counted too" wait_for 3 counts_foreign 2
 offers offer 1000
 check "1000 of them are counted" wait_for 5 counts_foreign 1002
+is "it is an event" "$(field "[[e['ip'], e['mac']] for e in d if e['event'] == 'foreign-server'][0]" events)" \
+	'["10.77.0.66", "02:00:00:ff:00:01"]'
 check "the log has few lines of it" test "$(count '10\.77\.0\.66' "$LOG")" -le 25
 check "metrics have it" test "$(ctl metrics | count 'foreign.server')" -ge 1
 check "DHCP goes on" vm_lease vm-001
+
+# ---- an answer that does not get out, as the bridge takes none so long
+acks=$(field 'd["dhcp"]["ack"]' status)
+: >"$LEASES"
+ip -n "$HV" link set br0 mtu 300
+PYTHONPATH=$HERE vm vm-002 "$PYTHON" -c '
+import sys
+import wire as w
+w.Wire().send(w.request(sys.argv[1], "request", w.wanted(sys.argv[2])))' "$MAC2" "$IP2"
+unsent() { grep -q 'an answer could not be sent: Message too long' "$LOG"; }
+check "an answer cannot be sent: the log says so" wait_for 3 unsent
+is "it is not counted" "$(field 'd["dhcp"]["ack"]' status)" "$acks"
+check "there is no lease" not leased vm-002
+is "and nothing is told of one" "$(count ' add ' "$LEASES")" 0
+ip -n "$HV" link set br0 mtu 1500
+check "then there is" vm_lease vm-002
 done_testing

@@ -150,6 +150,23 @@ is "status counts the calls of this run" "$(callback run)" 1
 is "and no failure" "$(callback failed)" 0
 daemon_end TERM
 
+# ---- what the host knows of who has the address
+rm -rf "$STATE" "$T/calls"
+daemon_up
+# knows MAC STATE: the host has it so; then vm-001 takes a lease and gives it back. Prints what it knows.
+knows() {
+	ip -n "$HV" neigh replace "$IP1" lladdr "$1" nud "$2" dev br0 || return
+	lease vm-001
+	ctl status >/dev/null
+	ip -n "$HV" neigh show "$IP1" dev br0 | cut -d ' ' -f 3
+	release vm-001 "$MAC1" "$IP1"
+}
+is "an add: the host forgets a MAC of before" "$(knows 02:00:00:00:00:66 stale)" ""
+is "but not the right one" "$(knows "$MAC1" stale)" "$MAC1"
+is "nor one that an administrator has set" "$(knows 02:00:00:00:00:66 permanent)" 02:00:00:00:00:66
+ip -n "$HV" neigh del "$IP1" dev br0
+daemon_end TERM
+
 # ---- strange bytes of a client
 rm -rf "$STATE" "$T/calls"
 daemon_up
@@ -235,6 +252,64 @@ sleepers() { ip netns pids "$HV" | while read -r pid; do cat "/proc/$pid/comm"; 
 is "and is gone" "$(sleepers)" 0
 daemon_end TERM
 conf dhcp.callback-timeout
+
+# ---- names that change faster than they are told
+rm -rf "$STATE" "$T/calls"
+conf dhcp.callback "$T/callback"
+daemon_up
+lease vm-001
+lease vm-002
+check "two machines have their leases" wait_for 5 called 2
+daemon_end TERM
+rm "$T/calls"
+# the first call waits for us
+cat >"$T/waits" <<END
+#!/bin/sh
+until [ -e "$T/go" ]; do sleep 0.1; done
+exec "$T/callback" "\$@"
+END
+chmod 755 "$T/waits"
+conf dhcp.callback "$T/waits"
+daemon_up
+for name in vm-two vm-three; do
+	plan "$MAC1,vm-001,$IP1" "$MAC2,$name,$IP2"
+	ctl reload >/dev/null
+done
+touch "$T/go"
+check "of two changes of a name one call is made" wait_for 5 called 2
+is "with the last name" "$(calls | sed -n 2p)" "4 [old] [$MAC2] [$IP2] [vm-three]"
+is "and the one that the program knows" \
+	"$(sed -n 's/^DNSMASQ_OLD_HOSTNAME=//p' "$T/env.old.vm-three")" vm-002
+daemon_end TERM
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+
+# ---- ends that are not told when the daemon dies
+rm -rf "$STATE" "$T/calls"
+conf dhcp.callback "$T/callback"
+daemon_up
+lease vm-001
+lease vm-002
+check "two machines have their leases" wait_for 5 called 2
+daemon_end TERM
+rm "$T/calls"
+conf dhcp.callback "$T/hangs"
+daemon_up
+check "a callback hangs" wait_for 5 called 1
+plan "02:00:00:00:00:01,other,192.168.6.9"
+ctl reload >/dev/null
+not_told() { (($(count '^1 ' "$STATE/leases") == 2)); }
+check "they leave the plan: the lease file has their ends" wait_for 8 not_told
+daemon_end KILL
+rm "$T/calls"
+conf dhcp.callback "$T/callback"
+daemon_up
+check "after the crash they are told" wait_for 5 called 2
+is "each once" "$(calls | sort | tr '\n' ' ')" \
+	"4 [del] [$MAC1] [$IP1] [vm-001] 4 [del] [$MAC2] [$IP2] [vm-002] "
+told() { [[ ! -s $STATE/leases ]]; }
+check "and are in the lease file no more" wait_for 8 told
+daemon_end TERM
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 
 # There at the start, gone when it is wanted.
 rm -rf "$STATE"

@@ -69,6 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			fuzz_found("one event makes more than one difference");
 		if (!callback.start.active)
 			fuzz_found("what waits is not begun");
+		free(callback_untold(&callback, &waited));
+		if (waited > callback.queued)
+			fuzz_found("more ends wait than events");
 	}
 	callback_done(&callback);
 	if (callback.queued || callback.newest)

@@ -18,6 +18,14 @@ static const char plan_text[] = "02:00:00:00:00:01,one,192.168.6.1\n"
 				"02:00:00:00:00:02,two,192.168.6.2,infinite,set:web\n"
 				"02:00:00:00:00:03,three,192.168.6.3,ignore\n";
 
+/* of 7 octets each, and more than fit into any field */
+#define ROUTE(n)               "10." #n ".0.0/16 192.168.6.9, "
+#define FIVE(t, a, b, c, d, e) ROUTE(t##a) ROUTE(t##b) ROUTE(t##c) ROUTE(t##d) ROUTE(t##e)
+#define TEN(t)                 FIVE(t, 0, 1, 2, 3, 4) FIVE(t, 5, 6, 7, 8, 9)
+#define MANY_ROUTES            TEN(1) TEN(2) TEN(3) TEN(4) "10.99.0.0/16 192.168.6.9"
+#define ROUTES_LEN             (6 + 5) /* with the default route */
+#define MANY_ROUTES_LEN        (41 * 7 + 5)
+
 static const char config_text[] =
 	"[inner]\nbridge = br0\n[outer]\ninterface = eth0\n"
 	"pool = 20.251.48.99\n"
@@ -25,7 +33,7 @@ static const char config_text[] =
 	"next-server = 192.168.6.7\nboot-file = pxe.0\n"
 	"static-routes = 10.0.0.0/8 192.168.6.9\noption.108 = hex:00000708\n"
 	"option.43 = text:a rather long text that takes its room\n"
-	"[tag web]\ndns =\nlease-time = 2m\n"
+	"[tag web]\ndns =\nlease-time = 2m\nstatic-routes = " MANY_ROUTES "\n"
 	"[tag uefi]\nclient-arch = 7\nboot-file = grub.efi\n"
 	"[tag name]\nclient-name = one\ncircuit-id = text:port7\n";
 
@@ -36,6 +44,7 @@ static void check_round_trip(const struct dhcp_exchange *exchange, const struct 
 	uint8_t *copy = xmemdup(frame->payload, frame->payload_len);
 	enum dhcp_type reply = exchange->verdict.reply;
 	const struct dhcp_option *type = &message.option[OPT_MESSAGE_TYPE];
+	const struct dhcp_option *routes = &message.option[OPT_CLASSLESS_ROUTE];
 	enum dhcp_drop drop;
 	uint32_t server;
 
@@ -51,6 +60,8 @@ static void check_round_trip(const struct dhcp_exchange *exchange, const struct 
 		(type->len != 1 || type->data[0] != reply ||
 			!dhcp_option_u32(&message, OPT_SERVER_ID, &server) || server != SELF))
 		fuzz_found("a reply without its type or its server");
+	if (routes->data && routes->len != ROUTES_LEN && routes->len != MANY_ROUTES_LEN)
+		fuzz_found("routes that are not whole");
 	free(copy);
 }
 

@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				 "02:00:00:00:00:02,two,192.168.6.2\n");
 	table = lease_table_new(plan, take_event, NULL);
 	(void)lease_read(table, text, &moment);
-	lease_snapshot(table, &moment, &snapshot);
+	lease_snapshot(table, &moment, NULL, 0, &snapshot);
 	written = lease_format(&snapshot, &len);
 	lease_snapshot_done(&snapshot);
 	if (lease_read(table, written, &moment))

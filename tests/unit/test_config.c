@@ -439,6 +439,7 @@ static const struct raw_row {
 	{ "option.N: 256 is none", "option.256", "hex:00", { NULL, 0 } },
 	{ "option.N: not a number", "option.dns", "hex:00", { NULL, 0 } },
 	{ "option.N: no number", "option.", "hex:00", { NULL, 0 } },
+	{ "option.N: the plan has the host name", "option.12", "text:x", { NULL, 0 } },
 	{ "option.N: the server decides the lease time", "option.51", "hex:00000001", { NULL, 0 } },
 	{ "option.N: the server decides the overload", "option.52", "hex:01", { NULL, 0 } },
 	{ "option.N: the server decides the message type", "option.53", "hex:05", { NULL, 0 } },

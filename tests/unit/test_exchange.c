@@ -102,9 +102,10 @@ static void assert_common(const struct request *request, const uint8_t *sent,
 		if (reply->option[i].code == 53 || reply->option[i].code == 52 ||
 			reply->option[i].code == 82)
 			assert_int_equal(reply->option[i].area, AREA_OPTIONS);
-		/* each code once, or as neighbours (RFC 3396) */
+		/* each code once, or as neighbours in a field (RFC 3396) */
 		for (size_t k = i + 2; k < reply->count; k++) {
-			if (reply->option[k].code == reply->option[i].code)
+			if (reply->option[k].code == reply->option[i].code &&
+				reply->option[k].area == reply->option[i].area)
 				assert_int_equal(reply->option[k - 1].code, reply->option[i].code);
 		}
 	}
@@ -309,6 +310,9 @@ static const struct exchange_row {
 			.source = ROUTER_MAC,
 			.destination_ip = SELF },
 		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .ciaddr = PLANNED, .no_yiaddr = true },
+	{ "20: INFORM over a relay: to ciaddr, as a relay has no yiaddr to hand it on to",
+		{ .type = 8, .ciaddr = PLANNED, .giaddr = RELAY, .source = ROUTER_MAC },
+		.reply = DHCP_ACK, .to_mac = ROUTER_MAC, .ciaddr = PLANNED, .no_yiaddr = true },
 	/* 21, 22: lease times; 0x0e10 is one hour, T1 0x0708, T2 0x0c4e */
 	{ "21: no time asked for: the configured one", { .type = 1 }, .reply = DHCP_OFFER,
 		.value = { { 51, .octets = OCTETS("\0\0\x0e\x10") },
@@ -484,11 +488,12 @@ static const struct exchange_row {
 		{ .type = 3, .giaddr = RELAY, .source = MAC_45M, .source_port = 67,
 			.options = OCTETS(ASK) },
 		.drop = DROP_SOURCE },
-	{ "36: a relay sends from 67 only",
+	{ "36: a relay from a client's port",
 		{ .type = 1, .giaddr = RELAY, .source = ROUTER_MAC, .source_port = 68 },
-		.drop = DROP_PORT },
-	{ "36: a relay from another port", { .type = 1, .giaddr = RELAY, .source_port = 4711 },
-		.drop = DROP_PORT },
+		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67 },
+	{ "36: a relay from another port",
+		{ .type = 1, .giaddr = RELAY, .source = ROUTER_MAC, .source_port = 4711 },
+		.reply = DHCP_OFFER, .to_mac = ROUTER_MAC, .to = RELAY, .port = 67 },
 	{ "36: to another port", { .type = 1, .destination_port = 68 }, .drop = DROP_PORT },
 	{ "36: to another host",
 		{ .type = 3, .ciaddr = PLANNED, .destination_ip = IP4(10, 77, 0, 2) },
@@ -501,6 +506,27 @@ static const struct exchange_row {
 		.drop = DROP_COOKIE },
 	{ "36: no END", { .type = 1, .without_end = true }, .drop = DROP_OPTIONS },
 	{ "36: an ACK of another server, seen on the wire", { .type = 5 }, .drop = DROP_TYPE },
+	{ "an answer of another server",
+		{ .type = 5,
+			.source = ROUTER_MAC,
+			.source_ip = OTHER,
+			.source_port = 67,
+			.destination_port = 68 },
+		.drop = DROP_FOREIGN_SERVER },
+	{ "an answer of another server that says it has our address",
+		{ .type = 5,
+			.source = ROUTER_MAC,
+			.source_ip = SELF,
+			.source_port = 67,
+			.destination_port = 68 },
+		.drop = DROP_FOREIGN_SERVER },
+	{ "an answer of our own that comes back",
+		{ .type = 5,
+			.source = "02:00:00:00:00:fe",
+			.source_ip = SELF,
+			.source_port = 67,
+			.destination_port = 68 },
+		.drop = DROP_PORT },
 	{ "37: chaddr is another's", { .type = 1, .source = "02:00:00:00:00:02" },
 		.drop = DROP_SOURCE },
 	{ "37: chaddr is another's, RELEASE",
@@ -511,6 +537,16 @@ static const struct exchange_row {
 			.destination_ip = SELF,
 			.options = OCTETS(US) },
 		.drop = DROP_SOURCE },
+	{ "37: an INFORM in another VM's name",
+		{ .type = 8, .source = MAC_45M, .ciaddr = PLANNED, .source_ip = PLANNED },
+		.drop = DROP_SOURCE },
+	{ "37: an INFORM of a VM that poses as a relay",
+		{ .type = 8, .source = MAC_45M, .ciaddr = PLANNED, .giaddr = RELAY },
+		.drop = DROP_SOURCE },
+	{ "37: the off switch, INFORM",
+		{ .type = 8, .source = MAC_45M, .ciaddr = PLANNED, .source_ip = PLANNED },
+		"verify-source = no\n", DHCP_ACK, .to_mac = MAC_45M, .ciaddr = PLANNED,
+		.no_yiaddr = true },
 	{ "37: the off switch", { .type = 1, .source = "02:00:00:00:00:02" },
 		"verify-source = no\n", DHCP_OFFER },
 	/* 38 */
@@ -858,6 +894,73 @@ static void test_long_option(void **state)
 	fixture_free(fixture);
 }
 
+/*
+ * Classless routes of so many octets (each 9, by 10.77.0.9; the last one is the default route)
+ * beside options that leave them no field whole: in parts, or else the router.
+ */
+static const struct routes_row {
+	const char *sentence;
+	int routes;        /* with a prefix of 32 */
+	struct octets ask; /* options of the request */
+	const char *more;  /* lines of [dhcp] */
+	const char *codes; /* "121" stands for each part */
+} routes_rows[] = {
+	{ "31: 248 octets of routes fit", 27, OCTETS("\x37\x03\x01\x03\x79"), "", "1 121" },
+	{ "31: 401 octets of routes: in the three fields", 44, OCTETS("\x37\x03\x01\x03\x79"), "",
+		"1 121 121 file: 121 sname: 121" },
+	{ "31: 203 octets of routes where no field has room for them: in two", 22,
+		OCTETS("\x37\x04\x01\xe0\x03\x79"),
+		"option.224 = text:0123456789012345678901234567890123456789012345678901234567890123"
+		"4567890123456789012345678901234567890123456789\n",
+		"1 224 121 file: 121" },
+	{ "31: beside a boot file: sname takes the rest", 33, OCTETS("\x37\x03\x01\x03\x79"),
+		"boot-file = pxelinux.0\n", "1 121 121 sname: 121" },
+	{ "31: 905 octets of routes have no room: the router", 100,
+		OCTETS("\x37\x04\x01\x79\x03\x06"), "dns = 10.77.0.2\n", "1 3 6" },
+	{ "31: nor beside another that has none", 100, OCTETS("\x37\x05\x01\xe0\x79\x03\x06"),
+		"dns = 10.77.0.2\noption.224 = text:"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
+		"\n",
+		"1 3 6" },
+	{ "31: 905 octets of routes for who takes 1500", 100,
+		OCTETS("\x39\x02\x05\xdc\x37\x03\x01\x03\x79"), "", "1 121 121 121 121" },
+};
+
+static void test_routes(void **state)
+{
+	const struct routes_row *row = *state;
+	const struct request request = { .type = 1, .options = row->ask };
+	char dhcp[8192] = "static-routes = ";
+	struct fixture *fixture;
+	uint8_t value[4096];
+	struct reply reply;
+	size_t len = strlen(dhcp);
+	int got;
+
+	for (int i = 0; i < row->routes; i++)
+		len += (size_t)snprintf(dhcp + len, sizeof(dhcp) - len, "10.9.0.%d/32 10.77.0.9, ",
+			i);
+	snprintf(dhcp + len, sizeof(dhcp) - len, "0.0.0.0/0 10.77.0.9\n%s", row->more);
+	fixture = fixture_new(dhcp);
+	assert_true(run(fixture, &request, &reply));
+	assert_string_equal(codes(&reply, false), row->codes);
+	got = reply_option(&reply, 121, value);
+	assert_int_equal(got, strstr(row->codes, "121") ? row->routes * 9 + 5 : -1);
+	for (int i = 0; i < row->routes && got > 0; i++) {
+		const uint8_t route[] = { 32, 10, 9, 0, (uint8_t)i, 10, 77, 0, 9 };
+
+		assert_memory_equal(value + i * 9, route, 9);
+	}
+	assert_int_equal(fixture->exchange.left_out, got > 0 ? 0 : 121);
+	fixture_free(fixture);
+}
+
 /* A relay's option of every length: whole or not at all, and the lease stays. */
 static void test_relay_option_lengths(void **state)
 {
@@ -972,6 +1075,7 @@ int main(void)
 	suite_add(&suite, "38: BOOTP has no overload and 300 octets", test_no_overload_for_bootp,
 		NULL);
 	suite_add(&suite, "a value of 400 octets goes in two parts", test_long_option, NULL);
+	SUITE_ROWS(&suite, test_routes, routes_rows);
 	suite_add(&suite, "30: option 82 of every length beside many options",
 		test_relay_option_lengths, NULL);
 	suite_add(&suite, "36: cut off after any octet", test_truncated, NULL);

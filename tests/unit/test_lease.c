@@ -25,7 +25,7 @@ static char *written(struct lease_table *table, uint64_t now, time_t wall, size_
 	struct lease_snapshot snapshot;
 	char *text;
 
-	lease_snapshot(table, &moment, &snapshot);
+	lease_snapshot(table, &moment, NULL, 0, &snapshot);
 	text = lease_format(&snapshot, ret_len);
 	lease_snapshot_done(&snapshot);
 	return text;
@@ -410,6 +410,52 @@ static void test_write_and_read(void **state)
 	plan_free(plan);
 }
 
+/*
+ * Ends that nobody was told of are told by who reads the file, whether the VM is in the plan or not,
+ * and not if it has its address again.
+ */
+static void test_untold(void **state)
+{
+	static const struct lease_untold ends[] = {
+		{ { { 2, 0, 0, 0, 0, 1 } }, IP4(10, 77, 0, 11), "a" },
+		{ { { 2, 0, 0, 0, 0, 2 } }, IP4(10, 77, 0, 12), "b" },
+		{ { { 2, 0, 0, 0, 0, 3 } }, IP4(10, 77, 0, 99), "c" },
+		{ { { 2, 0, 0, 0, 0, 4 } }, IP4(10, 77, 0, 14), "gone" },
+	};
+	const struct lease_moment moment = at(2000, WALL);
+	struct plan *plan = plan_of(A B C);
+	struct lease_table *table = table_new(plan);
+	struct lease_untold *untold = malloc(sizeof(ends));
+	struct lease_snapshot snapshot;
+	char *text;
+	size_t len;
+
+	(void)state;
+	memcpy(untold, ends, sizeof(ends));
+	lease_grant(table, plan_vm(plan, 1), 60, 1000);
+	lease_grant(table, plan_vm(plan, 2), 60, 1000);
+	lease_snapshot(table, &moment, untold, COUNT(ends), &snapshot);
+	text = lease_format(&snapshot, &len);
+	lease_snapshot_done(&snapshot);
+	assert_string_equal(text,
+		"1 02:00:00:00:00:01 10.77.0.11 a *\n"
+		"1 02:00:00:00:00:03 10.77.0.99 c *\n"
+		"1 02:00:00:00:00:04 10.77.0.14 gone *\n"
+		"1700000059 02:00:00:00:00:02 10.77.0.12 b *\n"
+		"1700000059 02:00:00:00:00:03 10.77.0.13 c *\n"
+		"# written 1700000000, 2000 ms after boot " BOOT "\n");
+	lease_table_free(table);
+	table = table_new(plan);
+	assert_int_equal(lease_read(table, text, &moment), 0);
+	assert_told("del c 10.77.0.99; del gone 10.77.0.14; old b 10.77.0.12 61000; "
+		    "old c 10.77.0.13 61000; ");
+	assert_int_equal(lease_sweep(table, 2000), 61000 + 10000);
+	assert_told("del a 10.77.0.11; ");
+	free(text);
+	lease_table_free(table);
+	plan_free(plan);
+}
+
 #define YEAR (365 * 24 * 3600)
 
 /* A lease that had 60 s left when it was written, at 900 s of the clock. */
@@ -484,6 +530,8 @@ int main(void)
 	suite_add(&suite, "read: a lease that may have been renewed gets a moment", test_read_grace,
 		NULL);
 	suite_add(&suite, "what was written is read", test_write_and_read, NULL);
+	suite_add(&suite, "ends that were not told are told by who reads the file", test_untold,
+		NULL);
 	SUITE_ROWS(&suite, test_clock, clock_rows);
 	suite_add(&suite, "an empty plan", test_empty_plan, NULL);
 	return suite_run(&suite, "lease");

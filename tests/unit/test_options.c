@@ -226,6 +226,7 @@ static void test_without_vm(void **state)
 	(void)state;
 	decode((struct octets){ NULL, 0 }, &message, data);
 	assert_int_equal(option_catalog_select(catalog, NULL, &message)->lease_time, 3600);
+	assert_int_equal(option_catalog_select(catalog, NULL, NULL)->lease_time, 3600);
 	option_catalog_free(catalog);
 	config_free(config);
 }
@@ -272,7 +273,7 @@ int main(void)
 	struct suite suite = { 0 };
 
 	SUITE_ROWS(&suite, test_select, options_rows);
-	suite_add(&suite, "a request of no VM of the plan", test_without_vm, NULL);
+	suite_add(&suite, "a request of no VM of the plan, or none", test_without_vm, NULL);
 	suite_add(&suite, "tag: many combinations", test_many_combinations, NULL);
 	return suite_run(&suite, "options");
 }
