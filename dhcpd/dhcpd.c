@@ -21,6 +21,7 @@
 #include "dhcpd/lease.h"
 #include "dhcpd/link.h"
 #include "dhcpd/oplog.h"
+#include "dhcpd/warnings.h"
 
 #define LEASE_FILE_MAX (64 << 20)
 #define LEASE_WRITE_MS 3000 /* however many leases change */
@@ -31,26 +32,6 @@
  * minute are logged, then only their number. The callback is told all the same, coalesced.
  */
 #define TELLINGS_PER_MINUTE 100
-/*
- * Warnings that a guest can cause: of a kind so many a minute, then only their number. So nobody can
- * hide one kind behind another.
- */
-#define WARNINGS_PER_MINUTE 20
-enum warning {
-	WARN_FOREIGN_SERVER,
-	WARN_SOURCE,
-	WARN_NAK,
-	WARN_DECLINED,
-	WARN_NOT_SENT,
-	WARN_NO_ROOM,
-	WARN_COUNT
-};
-
-struct budget {
-	uint64_t since; /* when its minute began */
-	unsigned count;
-};
-
 /* How many events of a VM were logged in the minute that began at `since`. */
 struct telling {
 	uint32_t since; /* seconds */
@@ -83,7 +64,7 @@ struct dhcpd {
 	const struct dhcp_message *request; /* the one being served; for the callback */
 	struct dhcp_exchange exchange;
 	uint16_t ip_id;
-	struct budget warnings[WARN_COUNT];
+	struct warnings warnings;
 	uint64_t received[DHCP_BOOTP + 1], sent[DHCP_BOOTP + 1], dropped[DROP_COUNT];
 	void (*stopped)(void *ctx);
 	void *stopped_ctx;
@@ -326,89 +307,12 @@ void dhcpd_check_state(const struct config *config, struct problems *problems)
 
 /* --- frames ------------------------------------------------------------------------------- */
 
-/* True if one more warning of the kind may be logged now. */
-static bool may_warn(struct dhcpd *dhcpd, enum warning warning)
-{
-	static const char *const of[WARN_COUNT] = {
-		[WARN_FOREIGN_SERVER] = "another DHCP server",
-		[WARN_SOURCE] = "a forged sender",
-		[WARN_NAK] = "a NAK",
-		[WARN_DECLINED] = "a DECLINE",
-		[WARN_NOT_SENT] = "an answer that could not be sent",
-		[WARN_NO_ROOM] = "an answer without room",
-	};
-	struct budget *budget = &dhcpd->warnings[warning];
-	uint64_t now = loop_now();
-
-	if (now - budget->since >= 60000) {
-		if (budget->count > WARNINGS_PER_MINUTE)
-			log_warning("dhcp: %u more warnings of %s were left out",
-				budget->count - WARNINGS_PER_MINUTE, of[warning]);
-		*budget = (struct budget){ .since = now };
-	}
-	return ++budget->count <= WARNINGS_PER_MINUTE;
-}
-
-/* WARN_COUNT: it is worth none. */
-static enum warning warning_of(const struct dhcp_verdict *verdict)
-{
-	if (verdict->drop == DROP_FOREIGN_SERVER)
-		return WARN_FOREIGN_SERVER;
-	if (verdict->drop == DROP_SOURCE)
-		return WARN_SOURCE;
-	if (verdict->reply == DHCP_NAK)
-		return WARN_NAK;
-	return verdict->lease == LEASE_DECLINED ? WARN_DECLINED : WARN_COUNT;
-}
-
-static void warn(struct dhcpd *dhcpd, enum warning warning, const struct dhcp_exchange *exchange)
-{
-	const struct dhcp_verdict *verdict = &exchange->verdict;
-	const char *type = dhcp_type_name(exchange->message.type);
-	char mac[MAC_STRLEN], source[MAC_STRLEN], ip[IP4_STRLEN];
-
-	mac_format(&exchange->message.chaddr, mac);
-	mac_format(&exchange->frame.source, source);
-	ip4_format(verdict->vm ? verdict->vm->ip : exchange->frame.source_ip, ip);
-	switch (warning) {
-	case WARN_FOREIGN_SERVER:
-		log_warning("dhcp: another DHCP server answers on %s: %s, from %s; its clients may "
-			    "get wrong addresses",
-			dhcpd->config->inner.bridge, ip, source);
-		events_post(dhcpd->events, "foreign-server",
-			json_pack("{s:s, s:s}", "mac", source, "ip", ip));
-		break;
-	case WARN_SOURCE:
-		log_warning("dhcp: %s %s from %s: dropped (%s)", mac, type, source, verdict->why);
-		break;
-	case WARN_DECLINED:
-		events_post(dhcpd->events, "decline",
-			json_pack("{s:s, s:s, s:s}", "mac", mac, "ip", ip, "vm",
-				verdict->vm->name));
-		/* fall through */
-	case WARN_NAK:
-		log_warning("dhcp: %s %s %s %s: %s (%s)", mac, verdict->vm->name, type, ip,
-			verdict->reply ? dhcp_type_name(verdict->reply) : "noted", verdict->why);
-		break;
-	case WARN_NOT_SENT:
-	case WARN_NO_ROOM:
-	case WARN_COUNT:
-		break;
-	}
-}
-
 static void log_exchange(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange)
 {
 	const struct dhcp_verdict *verdict = &exchange->verdict;
-	enum warning warning = warning_of(verdict);
 	char mac[MAC_STRLEN], ip[IP4_STRLEN] = "-";
 
-	if (warning != WARN_COUNT) {
-		if (may_warn(dhcpd, warning))
-			warn(dhcpd, warning, exchange);
-		return;
-	}
-	if (!log_enabled(LOG_LEVEL_DEBUG))
+	if (warnings_take(&dhcpd->warnings, exchange) || !log_enabled(LOG_LEVEL_DEBUG))
 		return;
 	if (!exchange->understood) {
 		log_debug("dhcp: from %s: dropped (%s)", mac_format(&exchange->frame.source, mac),
@@ -428,7 +332,7 @@ static void warn_left_out(struct dhcpd *dhcpd, const struct dhcp_exchange *excha
 	const struct vm *vm = exchange->verdict.vm;
 	struct telling *telling = &dhcpd->tellings[plan_index(dhcpd->server.plan, vm)];
 
-	if (telling->crowded || !may_warn(dhcpd, WARN_NO_ROOM))
+	if (telling->crowded || !warnings_may(&dhcpd->warnings, WARN_NO_ROOM))
 		return;
 	telling->crowded = true;
 	log_warning(
@@ -462,7 +366,7 @@ static bool send_reply(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange
 {
 	int err = link_send(&dhcpd->link, exchange->reply, exchange->reply_len);
 
-	if (err && may_warn(dhcpd, WARN_NOT_SENT))
+	if (err && warnings_may(&dhcpd->warnings, WARN_NOT_SENT))
 		log_warning("dhcp: an answer could not be sent: %s", strerror(-err));
 	if (err)
 		return false;
@@ -559,8 +463,7 @@ json_t *dhcpd_status(const struct dhcpd *dhcpd)
 	json_t *object, *drops = json_object();
 
 	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++) {
-		/* one of another type, as LEASEQUERY, is well-formed */
-		if (drop < DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
+		if (drop <= DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
 			drop != DROP_VLAN && drop != DROP_SOURCE && drop != DROP_FOREIGN_SERVER)
 			malformed += dhcpd->dropped[drop];
 		json_object_set_new(drops, dhcp_drop_text(drop)->name,
@@ -664,6 +567,7 @@ int dhcpd_new(const struct dhcpd_setup *setup, struct dhcpd **ret_dhcpd, char **
 	dhcpd->vm_came_ctx = setup->ctx;
 	dhcpd->started = loop_now();
 	dhcpd->config = config;
+	dhcpd->warnings = (struct warnings){ config->inner.bridge, setup->events, { { 0 } } };
 	dhcpd->bridge_index = setup->index;
 	dhcpd->server = (struct dhcp_server){ .policy = { .self = setup->self,
 						      .authoritative = config->dhcp.authoritative },
