@@ -25,6 +25,8 @@
 
 /* Messages that one request can leave behind; a dump of every neighbour of a large bridge has fewer. */
 #define DRAIN_MAX 100000
+/* Changes that are heard in one go; a socket holds some hundreds, more only come meanwhile. */
+#define HEAR_MAX 4096
 /* Requests that are sent together; their answers fit into the smallest socket buffer. */
 #define BATCH 32
 
@@ -605,34 +607,67 @@ int netlink_neighbour_forget(struct nl_sock *sock, unsigned link_index, uint32_t
 
 /* --- changes ------------------------------------------------------------------------------ */
 
+int netlink_listen(int group, int other_group, struct nl_sock **ret_sock)
+{
+	struct nl_sock *sock;
+	int err = netlink_open(NETLINK_ROUTE, &sock);
+
+	if (err)
+		return err;
+	nl_socket_disable_seq_check(sock);
+	if (nl_socket_set_nonblocking(sock) ||
+		nl_socket_add_memberships(sock, group, other_group, 0)) {
+		netlink_close(sock);
+		return -EPROTONOSUPPORT;
+	}
+	*ret_sock = sock;
+	return 0;
+}
+
+/*
+ * The kernel says once that its word was lost, and from then on keeps nothing more for us until all
+ * that it has kept is read.
+ */
+int netlink_hear(struct nl_sock *sock, void (*each)(void *ctx, const struct nlmsghdr *header),
+	void *ctx)
+{
+	struct answer answer = { .each = each, .ctx = ctx };
+	int lost = 0;
+
+	nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, take_message, &answer);
+	for (unsigned i = 0; i < HEAR_MAX; i++) {
+		int err = nl_recvmsgs_default(sock);
+
+		if (err == -NLE_AGAIN)
+			return lost;
+		if (err < 0)
+			lost = -ENOBUFS;
+	}
+	return -EAGAIN;
+}
+
 struct change {
 	bool addresses, links;
 };
 
-static int note_change(struct nl_msg *msg, void *arg)
+static void note_change(void *ctx, const struct nlmsghdr *header)
 {
-	uint16_t type = nlmsg_hdr(msg)->nlmsg_type;
-	struct change *change = arg;
+	struct change *change = ctx;
 
-	if (type == RTM_NEWADDR || type == RTM_DELADDR)
+	if (header->nlmsg_type == RTM_NEWADDR || header->nlmsg_type == RTM_DELADDR)
 		change->addresses = true;
 	else
 		change->links = true;
-	return NL_OK;
 }
 
 static void monitor_ready(void *ctx, uint32_t events)
 {
 	struct netlink_monitor *monitor = ctx;
 	struct change change = { 0 };
-	int err = 0;
 
 	(void)events;
-	nl_socket_modify_cb(monitor->sock, NL_CB_VALID, NL_CB_CUSTOM, note_change, &change);
-	for (int i = 0; err >= 0 && i < 64; i++)
-		err = nl_recvmsgs_default(monitor->sock);
-	/* an overrun (-NLE_NOMEM) lost messages: something changed, we do not know what */
-	if (err < 0 && err != -NLE_AGAIN)
+	/* what was lost may have been about links */
+	if (netlink_hear(monitor->sock, note_change, &change))
 		change.links = true;
 	if (change.links || change.addresses)
 		monitor->changed(monitor->ctx, change.links);
@@ -641,16 +676,10 @@ static void monitor_ready(void *ctx, uint32_t events)
 int netlink_monitor_start(struct netlink_monitor *monitor, struct loop *loop,
 	void (*changed)(void *ctx, bool links), void *ctx)
 {
-	int err = netlink_open(NETLINK_ROUTE, &monitor->sock);
+	int err = netlink_listen(RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, &monitor->sock);
 
 	if (err)
 		return err;
-	nl_socket_disable_seq_check(monitor->sock);
-	nl_socket_set_nonblocking(monitor->sock);
-	if (nl_socket_add_memberships(monitor->sock, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, 0) < 0) {
-		netlink_close(monitor->sock);
-		return -EPROTONOSUPPORT;
-	}
 	monitor->loop = loop;
 	monitor->changed = changed;
 	monitor->ctx = ctx;
@@ -668,41 +697,29 @@ void netlink_monitor_stop(struct netlink_monitor *monitor)
 	monitor->sock = NULL;
 }
 
-static int note_learned(struct nl_msg *msg, void *arg)
+static void note_learned(void *ctx, const struct nlmsghdr *header)
 {
-	const struct netlink_fdb_monitor *monitor = arg;
+	const struct netlink_fdb_monitor *monitor = ctx;
 	struct fdb_walk walk = { monitor->bridge_index, monitor->learned, monitor->ctx };
 
-	read_fdb(&walk, nlmsg_hdr(msg));
-	return NL_OK;
+	read_fdb(&walk, header);
 }
 
 static void fdb_monitor_ready(void *ctx, uint32_t events)
 {
 	struct netlink_fdb_monitor *monitor = ctx;
-	int err = 0;
 
 	(void)events;
-	for (int i = 0; err >= 0 && i < 64; i++)
-		err = nl_recvmsgs_default(monitor->sock);
-	if (err < 0 && err != -NLE_AGAIN)
+	if (netlink_hear(monitor->sock, note_learned, monitor))
 		monitor->missed(monitor->ctx);
 }
 
 int netlink_fdb_monitor_start(struct netlink_fdb_monitor *monitor, struct loop *loop)
 {
-	int err = netlink_open(NETLINK_ROUTE, &monitor->sock);
+	int err = netlink_listen(RTNLGRP_NEIGH, 0, &monitor->sock);
 
 	if (err)
 		return err;
-	nl_socket_disable_seq_check(monitor->sock);
-	nl_socket_set_nonblocking(monitor->sock);
-	nl_socket_modify_cb(monitor->sock, NL_CB_VALID, NL_CB_CUSTOM, note_learned, monitor);
-	if (nl_socket_add_membership(monitor->sock, RTNLGRP_NEIGH) < 0) {
-		netlink_close(monitor->sock);
-		monitor->sock = NULL;
-		return -EPROTONOSUPPORT;
-	}
 	monitor->loop = loop;
 	loop_watch(loop, &monitor->watch, nl_socket_get_fd(monitor->sock), EPOLLIN,
 		fdb_monitor_ready, monitor);

@@ -97,6 +97,15 @@ int netlink_fdb_find(struct nl_sock *sock, const struct netlink_link *bridge, co
 int netlink_neighbour_forget(struct nl_sock *sock, unsigned link_index, uint32_t ip,
 	const struct mac *mac);
 
+/* A socket on which the kernel tells of changes of these groups (RTNLGRP_…; the other may be 0). */
+int netlink_listen(int group, int other_group, struct nl_sock **ret_sock);
+/*
+ * Takes up all that it has told. 0; -ENOBUFS: some of it was lost, so that only a look can tell
+ * what is there now; -EAGAIN: the same, and the next call tells more.
+ */
+int netlink_hear(struct nl_sock *sock, void (*each)(void *ctx, const struct nlmsghdr *header),
+	void *ctx);
+
 /*
  * Calls `changed` whenever links or IPv4 addresses of the namespace changed; `links`: not only
  * addresses, as far as can be told.

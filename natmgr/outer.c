@@ -5,10 +5,8 @@
  */
 #include "natmgr/outer.h"
 
+#include <errno.h>
 #include <linux/rtnetlink.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
-#include <netlink/socket.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,10 +56,9 @@ static void take_away(struct outer *outer, const struct netlink_addr *addr)
 		*there = outer->list[--outer->count];
 }
 
-static int take_change(struct nl_msg *msg, void *arg)
+static void take_change(void *ctx, const struct nlmsghdr *header)
 {
-	const struct nlmsghdr *header = nlmsg_hdr(msg);
-	struct intake *intake = arg;
+	struct intake *intake = ctx;
 	struct outer *outer = intake->outer;
 	struct netlink_link link = { 0 };
 	struct netlink_addr addr;
@@ -70,45 +67,28 @@ static int take_change(struct nl_msg *msg, void *arg)
 		if (++intake->count > CHANGES_MAX)
 			outer->is_known = false;
 		if (!outer->is_known || netlink_addr_read(header, &addr) != outer->link.index)
-			return NL_OK;
+			return;
 		if (header->nlmsg_type == RTM_NEWADDR)
 			put(outer, &addr);
 		else
 			take_away(outer, &addr);
-		return NL_OK;
+		return;
 	}
 	/* another interface under the name, or ours that changed, or went */
 	netlink_link_read(header, &link);
 	if (link.index == outer->link.index || !strcmp(link.name, outer->interface))
 		outer->is_known = false;
-	return NL_OK;
 }
 
-static void take_changes(struct outer *outer)
+/* True: of what changes from here on, all is heard. */
+static bool take_changes(struct outer *outer)
 {
 	struct intake intake = { .outer = outer };
-	int err;
+	int err = outer->changes ? netlink_hear(outer->changes, take_change, &intake) : -EAGAIN;
 
-	nl_socket_modify_cb(outer->changes, NL_CB_VALID, NL_CB_CUSTOM, take_change, &intake);
-	while ((err = nl_recvmsgs_default(outer->changes)) >= 0)
-		;
-	/* -NLE_NOMEM: there were more than the kernel could keep for us */
-	if (err != -NLE_AGAIN)
+	if (err)
 		outer->is_known = false;
-}
-
-static struct nl_sock *open_changes(void)
-{
-	struct nl_sock *sock;
-
-	if (netlink_open(NETLINK_ROUTE, &sock))
-		return NULL;
-	nl_socket_disable_seq_check(sock);
-	if (!nl_socket_set_nonblocking(sock) &&
-		!nl_socket_add_memberships(sock, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, 0))
-		return sock;
-	netlink_close(sock);
-	return NULL;
+	return err != -EAGAIN;
 }
 
 /* --- the look ----------------------------------------------------------------------------- */
@@ -117,11 +97,10 @@ int outer_look(struct outer *outer)
 {
 	struct netlink_addr *list = NULL;
 	struct netlink_link link;
+	bool hears = take_changes(outer);
 	size_t count = 0;
 	int err;
 
-	if (outer->changes)
-		take_changes(outer);
 	if (outer->is_known)
 		return 0;
 	/* what changes from here on is told of after it, again if need be */
@@ -134,7 +113,7 @@ int outer_look(struct outer *outer)
 	outer->list = list;
 	outer->count = outer->cap = count;
 	outer->link = link;
-	outer->is_known = outer->changes != NULL;
+	outer->is_known = hears;
 	return 0;
 }
 
@@ -145,9 +124,9 @@ void outer_forget(struct outer *outer)
 
 void outer_init(struct outer *outer, const char *interface, struct nl_sock *route)
 {
-	*outer = (struct outer){
-		.interface = interface, .route = route, .changes = open_changes()
-	};
+	*outer = (struct outer){ .interface = interface, .route = route };
+	/* without it, each look reads everything */
+	(void)netlink_listen(RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, &outer->changes);
 }
 
 void outer_done(struct outer *outer)

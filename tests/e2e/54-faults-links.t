@@ -120,5 +120,28 @@ kill -CONT "$(daemon_pid)"
 check "the kernel's word is lost, and what had changed is mended all the same" wait_for 10 address_on "$EIP1"
 check "it was lost indeed" test "$(drops_now)" -gt "$before"
 check "the machine is reached" wait_for 5 reaches
+
+# ---- by our own changes
+daemon_end TERM
+conf outer.pool "$EIP1, 20.251.49.0/24"
+conf nat.auto-bind yes
+daemon_up
+before=$(drops_now)
+{
+	cat "$PLAN"
+	for ((i = 0; i < 200; i++)); do
+		printf '02:00:00:00:02:%02x,other-%d,192.168.6.%d\n' "$i" "$i" $((i + 30))
+	done
+} >"$PLAN.new"
+mv "$PLAN.new" "$PLAN"
+check "two hundred are given an address at once" ctl reload
+all_there() { [[ $(outer_addresses | count ' 20\.251\.49\.[0-9]*/32 ') == 200 ]]; }
+check "they are there" wait_for 5 all_there
+check "more than the kernel can tell" test "$(drops_now)" -gt "$before"
+sleep 0.3 # what it has told is taken up; when, does not matter
+for address in 20.251.49.7 20.251.49.77 20.251.49.177; do
+	ip -n "$HV" addr del "$address/32" dev eth0
+	check "somebody takes $address away: it comes back" wait_for 2 address_on "$address"
+done
 check "the stop is clean" daemon_end TERM
 done_testing
