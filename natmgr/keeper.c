@@ -19,11 +19,19 @@
 
 /* The lock of iptables is waited for this long. */
 #define LOCK_LIMIT_MS 10000
-/* Changes of links come in swarms. */
-#define LINKS_SETTLE_MS 50
+/* Changes of links come in swarms; and what has to wait for the thread looks again so soon. */
+#define SETTLE_MS 50
 #define STOPPING	"eipd is stopping; try again when it runs"
 
 TAILQ_HEAD(change_list, keeper_change);
+
+/* What the thread is at, and who is told afterwards. */
+enum work {
+	WORK_NONE,
+	WORK_CHANGE,    /* a batch of changes */
+	WORK_ROLL_BACK, /* of that batch */
+	WORK_RESYNC,
+};
 
 struct keeper {
 	struct loop *loop;
@@ -40,10 +48,7 @@ struct keeper {
 	struct foreign foreign;      /* the tables borrow it */
 	struct binding_table before; /* what to go back to while a batch is under way */
 	struct change_list waiting, batch;
-	bool busy;                           /* with a batch, or a resync, which has none */
-	bool has_before;                     /* a batch is under way, and can be rolled back */
-	bool rolling_back;                   /* it is */
-	bool again;                          /* a resync was asked for meanwhile */
+	enum work work;
 	char last_error[BACKEND_ERROR_SIZE]; /* of a resync, so that it is logged once */
 	struct loop_timer resync, settle;
 	struct keeper_hooks hooks;
@@ -120,8 +125,7 @@ static void log_flows(struct keeper *keeper, const struct reconcile_report *repo
 	keeper->flows_failed = report->flows_err != 0;
 }
 
-/* `repair`: whatever was done was not our doing. */
-static void note_sync(struct keeper *keeper, bool repair)
+static void note_sync(struct keeper *keeper)
 {
 	const struct sync *sync = &keeper->sync;
 	const struct reconcile_report *report = &sync->report;
@@ -132,7 +136,8 @@ static void note_sync(struct keeper *keeper, bool repair)
 		return;
 	log_address_changes(keeper, report, !sync->err);
 	if (!sync->err) {
-		log_report(keeper, report, repair && !keeper->half_done);
+		/* without a change of ours, whatever differed was done by others */
+		log_report(keeper, report, keeper->work == WORK_RESYNC && !keeper->half_done);
 		log_flows(keeper, report);
 	}
 	/* who waited for the lock in vain has done nothing */
@@ -159,7 +164,7 @@ static int sync_waiting(struct keeper *keeper, enum reconcile_scope scope, char 
 
 	prepare_sync(keeper, scope);
 	sync_run(&keeper->sync);
-	note_sync(keeper, false);
+	note_sync(keeper);
 	err = keeper->sync.err;
 	if (err)
 		*ret_error = xstrdup(keeper->sync.error);
@@ -174,8 +179,7 @@ static void end_batch(struct keeper *keeper)
 	struct keeper_change *change;
 
 	binding_table_done(&keeper->before);
-	keeper->has_before = keeper->rolling_back = false;
-	/* still busy: who is told may ask for the next change, which waits until all are told */
+	/* still at work: who is told may ask for the next change, which waits until all are told */
 	while ((change = TAILQ_FIRST(&keeper->batch))) {
 		char *error = change->error;
 
@@ -183,10 +187,8 @@ static void end_batch(struct keeper *keeper)
 		change->done(change, change->result, error);
 		free(error);
 	}
-	keeper->busy = false;
+	keeper->work = WORK_NONE;
 	run_batch(keeper);
-	if (keeper->again)
-		keeper_resync(keeper);
 }
 
 /* On the table as it is now, the change would change nothing: it is as true as before. */
@@ -207,13 +209,12 @@ static bool is_true_already(const struct keeper *keeper, struct keeper_change *c
  * Table and file go back to what was, but for changes that stay. What each is told: one that was
  * refused, its own reason; one that changed something, or only seemed to be so because of another
  * of the batch, `why`; one that was so before, that it is so; one that stays, `why`, though it is
- * in the table. True if the file has to be written back.
+ * in the table.
  */
-static bool restore(struct keeper *keeper, int err, const char *why)
+static void restore(struct keeper *keeper, int err, const char *why)
 {
 	struct keeper_change *change;
 	char *ignored = NULL;
-	bool changed = false;
 
 	binding_table_done(&keeper->table);
 	binding_table_copy(&keeper->before, &keeper->table);
@@ -226,11 +227,9 @@ static bool restore(struct keeper *keeper, int err, const char *why)
 			(change->result < 0 ||
 				(change->result == 0 && is_true_already(keeper, change))))
 			continue;
-		changed = true;
 		change->result = err;
 		change->error = xstrdup(why);
 	}
-	return changed;
 }
 
 static void synced(void *ctx);
@@ -242,17 +241,16 @@ static void run_sync(void *ctx)
 	sync_run(&keeper->sync);
 }
 
-static void start_sync(struct keeper *keeper, bool with_file)
+static void start_sync(struct keeper *keeper, enum work work)
 {
-	keeper->busy = true;
-	keeper->again = false;
+	keeper->work = work;
 	prepare_sync(keeper, RECONCILE_CHANGES);
-	if (with_file)
+	if (work != WORK_RESYNC)
 		keeper->sync.file = binding_store_format(keeper->config, &keeper->table,
 			&keeper->sync.file_len);
-	keeper->sync.despite_file = keeper->rolling_back;
+	keeper->sync.despite_file = work == WORK_ROLL_BACK;
 	/* what cannot be mended now is mended by the resync */
-	if (keeper->rolling_back)
+	if (work == WORK_ROLL_BACK)
 		keeper->sync.deadline = 0;
 	worker_start(&keeper->worker, run_sync, synced, keeper);
 }
@@ -260,12 +258,11 @@ static void start_sync(struct keeper *keeper, bool with_file)
 /* A part may have been done before the kernel refused. */
 static void roll_back(struct keeper *keeper, int err, const char *why)
 {
-	bool with_file = restore(keeper, err, why);
-
+	restore(keeper, err, why);
 	if (err != -ESHUTDOWN)
 		log_error("nat: %s", why);
-	keeper->rolling_back = true;
-	start_sync(keeper, with_file);
+	sync_done(&keeper->sync);
+	start_sync(keeper, WORK_ROLL_BACK);
 }
 
 /* A resync that failed changes nothing of what is desired; the next one tries again. */
@@ -276,31 +273,38 @@ static void note_failed_resync(struct keeper *keeper, const char *error)
 	snprintf(keeper->last_error, sizeof(keeper->last_error), "%s", error);
 }
 
+static void resync(void *ctx);
+
+static void set_resync(struct keeper *keeper)
+{
+	loop_timer_set(keeper->loop, &keeper->resync, keeper->config->nat.resync * UINT64_C(1000),
+		resync, keeper);
+}
+
 /* The file is written and the kernel so, flows as well: now those who wait are told. */
 static void synced(void *ctx)
 {
 	struct keeper *keeper = ctx;
-	/* without a change of ours, whatever differed was done by others */
-	bool repair = TAILQ_EMPTY(&keeper->batch);
-	char error[BACKEND_ERROR_SIZE];
-	bool gave_up = keeper->is_closing && keeper->sync.err == -EAGAIN;
-	int err = gave_up ? -ESHUTDOWN : keeper->sync.err;
+	const struct sync *sync = &keeper->sync;
+	bool gave_up = keeper->is_closing && sync->err == -EAGAIN;
 
-	note_sync(keeper, repair);
-	if (keeper->rolling_back && keeper->sync.file_err)
+	note_sync(keeper);
+	if (keeper->work == WORK_ROLL_BACK && sync->file_err)
 		log_error("nat: %s cannot be written back", keeper->state_path);
-	snprintf(error, sizeof(error), "%s", gave_up ? STOPPING : keeper->sync.error);
-	sync_done(&keeper->sync);
-	if (err && keeper->has_before && !keeper->rolling_back) {
-		roll_back(keeper, err, error);
+	if (sync->err && keeper->work == WORK_CHANGE) {
+		roll_back(keeper, gave_up ? -ESHUTDOWN : sync->err,
+			gave_up ? STOPPING : sync->error);
 		return;
 	}
-	if (err && repair)
-		note_failed_resync(keeper, error);
-	if (!err)
+	if (sync->err && keeper->work == WORK_RESYNC)
+		note_failed_resync(keeper, sync->error);
+	if (!sync->err)
 		keeper->last_error[0] = '\0';
-	if (!err && !repair && !keeper->rolling_back)
+	if (!sync->err && keeper->work == WORK_CHANGE)
 		keeper->hooks.changed(keeper->hooks.ctx);
+	sync_done(&keeper->sync);
+	if (keeper->work == WORK_RESYNC)
+		set_resync(keeper);
 	end_batch(keeper);
 }
 
@@ -338,18 +342,17 @@ static size_t apply_batch(struct keeper *keeper)
 
 static void run_batch(struct keeper *keeper)
 {
-	if (keeper->busy || keeper->is_closing || TAILQ_EMPTY(&keeper->waiting))
+	if (keeper->work != WORK_NONE || keeper->is_closing || TAILQ_EMPTY(&keeper->waiting))
 		return;
-	keeper->busy = true;
+	keeper->work = WORK_CHANGE;
 	TAILQ_CONCAT(&keeper->batch, &keeper->waiting, link);
 	prepare_table(keeper);
 	binding_table_copy(&keeper->table, &keeper->before);
-	keeper->has_before = true;
 	if (!apply_batch(keeper)) {
 		end_batch(keeper);
 		return;
 	}
-	start_sync(keeper, true);
+	start_sync(keeper, WORK_CHANGE);
 }
 
 void keeper_submit(struct keeper *keeper, struct keeper_change *change)
@@ -360,23 +363,18 @@ void keeper_submit(struct keeper *keeper, struct keeper_change *change)
 
 /* --- others' changes ---------------------------------------------------------------------- */
 
-void keeper_resync(struct keeper *keeper)
-{
-	/* what is under way may have looked at the kernel already */
-	keeper->again = keeper->busy;
-	if (keeper->busy || keeper->is_closing)
-		return;
-	outer_forget(&keeper->reconcile.outer);
-	start_sync(keeper, false);
-}
-
-static void resync_due(void *ctx)
+/* Compares the kernel with the table, and mends. */
+static void resync(void *ctx)
 {
 	struct keeper *keeper = ctx;
 
-	loop_timer_set(keeper->loop, &keeper->resync, keeper->config->nat.resync * UINT64_C(1000),
-		resync_due, keeper);
-	keeper_resync(keeper);
+	/* what is under way may have looked at the kernel already */
+	if (keeper->work != WORK_NONE) {
+		loop_timer_set(keeper->loop, &keeper->resync, SETTLE_MS, resync, keeper);
+		return;
+	}
+	outer_forget(&keeper->reconcile.outer);
+	start_sync(keeper, WORK_RESYNC);
 }
 
 static void links_settled(void *ctx)
@@ -385,14 +383,13 @@ static void links_settled(void *ctx)
 	struct desired desired;
 
 	/* our own changes are seen here as well */
-	if (keeper->busy) {
-		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled,
-			keeper);
+	if (keeper->work != WORK_NONE) {
+		loop_timer_set(keeper->loop, &keeper->settle, SETTLE_MS, links_settled, keeper);
 		return;
 	}
 	desired_make(&keeper->table, keeper->plan, keeper->isolation, &desired);
 	if (!reconcile_addresses_are_right(&keeper->reconcile, &desired))
-		keeper_resync(keeper);
+		resync(keeper);
 	desired_done(&desired);
 }
 
@@ -430,8 +427,7 @@ void keeper_links_changed(struct keeper *keeper, bool links)
 	if (links)
 		look_at_outer(keeper);
 	if (!keeper->settle.active)
-		loop_timer_set(keeper->loop, &keeper->settle, LINKS_SETTLE_MS, links_settled,
-			keeper);
+		loop_timer_set(keeper->loop, &keeper->settle, SETTLE_MS, links_settled, keeper);
 }
 
 /* --- life --------------------------------------------------------------------------------- */
@@ -598,8 +594,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		keeper_free(keeper);
 		return err;
 	}
-	loop_timer_set(loop, &keeper->resync, config->nat.resync * UINT64_C(1000), resync_due,
-		keeper);
+	set_resync(keeper);
 	*ret_keeper = keeper;
 	return 0;
 }
@@ -626,10 +621,10 @@ void keeper_free(struct keeper *keeper)
 {
 	if (!keeper)
 		return;
-	loop_timer_cancel(keeper->loop, &keeper->resync);
-	loop_timer_cancel(keeper->loop, &keeper->settle);
 	finish(keeper);
 	worker_done(&keeper->worker);
+	loop_timer_cancel(keeper->loop, &keeper->resync);
+	loop_timer_cancel(keeper->loop, &keeper->settle);
 	announce_done(&keeper->announce);
 	refuse_all(&keeper->waiting);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);

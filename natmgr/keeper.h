@@ -61,8 +61,6 @@ void keeper_submit(struct keeper *keeper, struct keeper_change *change);
  */
 void keeper_replan(struct keeper *keeper, const struct plan *plan,
 	void (*done)(void *ctx, const char *error), void *ctx);
-/* Compares the kernel with the table, and mends. */
-void keeper_resync(struct keeper *keeper);
 /* Addresses changed, and perhaps links: mends what is ours, announces where a link came up. */
 void keeper_links_changed(struct keeper *keeper, bool links);
 /* Takes everything of ours out of the kernel; the state file keeps it. */
