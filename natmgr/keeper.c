@@ -19,6 +19,8 @@
 
 /* The lock of iptables is waited for this long. */
 #define LOCK_LIMIT_MS 10000
+/* What could not be done is tried again as soon. */
+#define RETRY_MS 1000
 /* Changes of links come in swarms; and what has to wait for the thread looks again so soon. */
 #define SETTLE_MS 50
 #define STOPPING	"eipd is stopping; try again when it runs"
@@ -49,7 +51,7 @@ struct keeper {
 	struct binding_table before; /* what to go back to while a batch is under way */
 	struct change_list waiting, batch;
 	enum work work;
-	char last_error[BACKEND_ERROR_SIZE]; /* of a resync, so that it is logged once */
+	char last_error[BACKEND_ERROR_SIZE]; /* so that it is logged once */
 	struct loop_timer resync, settle;
 	struct keeper_hooks hooks;
 	uint64_t repaired;
@@ -140,8 +142,8 @@ static void note_sync(struct keeper *keeper)
 		log_report(keeper, report, keeper->work == WORK_RESYNC && !keeper->half_done);
 		log_flows(keeper, report);
 	}
-	/* who waited for the lock in vain has done nothing */
-	if (sync->err != -EAGAIN)
+	/* who waited for the lock in vain has done nothing; what was to be undone is there still */
+	if (sync->err != -EAGAIN || keeper->work == WORK_ROLL_BACK)
 		keeper->half_done = sync->err != 0;
 }
 
@@ -265,8 +267,8 @@ static void roll_back(struct keeper *keeper, int err, const char *why)
 	start_sync(keeper, WORK_ROLL_BACK);
 }
 
-/* A resync that failed changes nothing of what is desired; the next one tries again. */
-static void note_failed_resync(struct keeper *keeper, const char *error)
+/* A resync or a roll-back that failed changes nothing of what is desired. */
+static void note_failure(struct keeper *keeper, const char *error)
 {
 	if (strcmp(keeper->last_error, error))
 		log_error("nat: the kernel could not be compared or mended: %s", error);
@@ -277,7 +279,9 @@ static void resync(void *ctx);
 
 static void set_resync(struct keeper *keeper)
 {
-	loop_timer_set(keeper->loop, &keeper->resync, keeper->config->nat.resync * UINT64_C(1000),
+	uint64_t ms = keeper->config->nat.resync * UINT64_C(1000);
+
+	loop_timer_set(keeper->loop, &keeper->resync, keeper_is_in_sync(keeper) ? ms : RETRY_MS,
 		resync, keeper);
 }
 
@@ -296,14 +300,14 @@ static void synced(void *ctx)
 			gave_up ? STOPPING : sync->error);
 		return;
 	}
-	if (sync->err && keeper->work == WORK_RESYNC)
-		note_failed_resync(keeper, sync->error);
+	if (sync->err)
+		note_failure(keeper, sync->error);
 	if (!sync->err)
 		keeper->last_error[0] = '\0';
 	if (!sync->err && keeper->work == WORK_CHANGE)
 		keeper->hooks.changed(keeper->hooks.ctx);
 	sync_done(&keeper->sync);
-	if (keeper->work == WORK_RESYNC)
+	if (keeper->work == WORK_RESYNC || !keeper_is_in_sync(keeper))
 		set_resync(keeper);
 	end_batch(keeper);
 }

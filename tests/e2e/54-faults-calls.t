@@ -97,6 +97,33 @@ is "then link-local groups are treated as before" "$(link_local)" "group_fwd_mas
 ctl vm isolate vm-001 >/dev/null
 sweep recvmsg ENOBUFS 1 status reload
 sweep sendmsg EMFILE 1 status reload
+
+# ---- what is left for later
+ctl vm rejoin vm-001 >/dev/null
+check "the stop is clean" daemon_end TERM
+conf nat.hairpin no # its thread makes such calls as well
+daemon_up
+# What could not be undone at once, as another program was at the tables by then, is undone later.
+repaired() { field 'd["nat"]["repaired"]' status; }
+has_rules() { (($(rules_of "$EIP1") > 0)); }
+rules_and_file() { nat_rules && cat "$STATE/bindings"; }
+before=$(rules_and_file) mended=$(repaired)
+rm -f "$T/strace.err"
+strace -f -o "$T/strace" -e trace=sendmsg -e inject=sendmsg:error=ENOBUFS:delay_enter=3000000:when=1 \
+	-p "$(daemon_pid)" 2>"$T/strace.err" &
+strace=$!
+wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
+ctl "${bind[@]}" >"$T/stdout" 2>"$T/stderr" &
+binding=$!
+check "a bind has its rules" wait_for 2 has_rules
+lock_hold
+wait "$binding"
+is "its address is refused: it is refused" $? 1
+{ kill "$strace" && wait "$strace"; } 2>/dev/null
+lock_release
+check "but another program is at the tables: its rules go when that one has done" wait_for 3 not has_rules
+is "all is as before" "$(rules_and_file)" "$before"
+is "and nobody else is blamed for it" "$(repaired)" "$mended"
 check "the stop is clean" daemon_end TERM
 daemon_up
 check "and so is the next start" ctl status
