@@ -55,8 +55,9 @@ struct keeper {
 	struct loop_timer resync, settle;
 	struct keeper_hooks hooks;
 	uint64_t repaired;
-	bool failed;    /* the last run */
-	bool half_done; /* by us: what the next run that works finds is no repair */
+	bool failed;     /* the last run */
+	bool file_stale; /* it could not be written, and says something else than the table */
+	bool half_done;  /* by us: what the next run that works finds is no repair */
 	atomic_bool is_closing;
 	bool foreign_warned, outer_missing, outer_running, flows_failed, forwarding_warned;
 };
@@ -127,15 +128,26 @@ static void log_flows(struct keeper *keeper, const struct reconcile_report *repo
 	keeper->flows_failed = report->flows_err != 0;
 }
 
+static void note_file(struct keeper *keeper, int err)
+{
+	if (err && !keeper->file_stale)
+		log_error("nat: %s cannot be written: %s; it is tried again, and until then no "
+			  "address can be bound",
+			keeper->state_path, strerror(-err));
+	keeper->file_stale = err != 0;
+}
+
 static void note_sync(struct keeper *keeper)
 {
 	const struct sync *sync = &keeper->sync;
 	const struct reconcile_report *report = &sync->report;
 
-	keeper->failed = sync->err != 0;
-	/* the kernel was not touched */
+	/* nothing was touched */
 	if (sync->file_err && !sync->despite_file)
 		return;
+	if (sync->file)
+		note_file(keeper, sync->file_err);
+	keeper->failed = sync->err != 0;
 	log_address_changes(keeper, report, !sync->err);
 	if (!sync->err) {
 		/* without a change of ours, whatever differed was done by others */
@@ -247,10 +259,10 @@ static void start_sync(struct keeper *keeper, enum work work)
 {
 	keeper->work = work;
 	prepare_sync(keeper, RECONCILE_CHANGES);
-	if (work != WORK_RESYNC)
+	if (work != WORK_RESYNC || keeper->file_stale)
 		keeper->sync.file = binding_store_format(keeper->config, &keeper->table,
 			&keeper->sync.file_len);
-	keeper->sync.despite_file = work == WORK_ROLL_BACK;
+	keeper->sync.despite_file = work != WORK_CHANGE;
 	/* what cannot be mended now is mended by the resync */
 	if (work == WORK_ROLL_BACK)
 		keeper->sync.deadline = 0;
@@ -293,8 +305,6 @@ static void synced(void *ctx)
 	bool gave_up = keeper->is_closing && sync->err == -EAGAIN;
 
 	note_sync(keeper);
-	if (keeper->work == WORK_ROLL_BACK && sync->file_err)
-		log_error("nat: %s cannot be written back", keeper->state_path);
 	if (sync->err && keeper->work == WORK_CHANGE) {
 		roll_back(keeper, gave_up ? -ESHUTDOWN : sync->err,
 			gave_up ? STOPPING : sync->error);
@@ -553,9 +563,7 @@ static int load_state(struct keeper *keeper, char **ret_error)
 				keeper->state_path, strerror(-err));
 		return err;
 	}
-	if (err)
-		log_warning("nat: %s cannot be written: %s; no address can be bound",
-			keeper->state_path, strerror(-err));
+	note_file(keeper, err);
 	return 0;
 }
 
@@ -666,7 +674,7 @@ struct announce *keeper_announce(struct keeper *keeper)
 
 bool keeper_is_in_sync(const struct keeper *keeper)
 {
-	return !keeper->failed;
+	return !keeper->failed && !keeper->file_stale;
 }
 
 uint64_t keeper_repaired(const struct keeper *keeper)

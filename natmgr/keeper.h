@@ -69,7 +69,7 @@ int keeper_remove(struct keeper *keeper, char **ret_error);
 const struct binding_table *keeper_table(const struct keeper *keeper);
 const struct plan *keeper_plan(const struct keeper *keeper);
 struct announce *keeper_announce(struct keeper *keeper);
-/* The last run worked; how many things were mended since the start. */
+/* File and kernel are as the table says, as far as we know; how many things were mended. */
 bool keeper_is_in_sync(const struct keeper *keeper);
 uint64_t keeper_repaired(const struct keeper *keeper);
 

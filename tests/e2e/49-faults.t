@@ -42,6 +42,7 @@ bind_pid=$!
 failed_now() { [[ $(field 'd["nat"]["in_sync"]' status) == false ]]; }
 check "DHCP goes on while it is held" vm_lease vm-001
 check "status answers while it is held" ctl status
+mkdir "$T/state/bindings.eipd-new" # where the new text would go: what was cannot be written back
 wait "$bind_pid"
 is "a bind that cannot have it is refused" $? 1
 like "after its time, with the reason and what to do" "$(<"$T/stderr")" '^eipctl: .*lock.*; .*'
@@ -51,8 +52,9 @@ is "and nothing is lost by that" "$(field "[a['vm'] for a in d if a['state'] == 
 	'["vm-001", "vm-002"]'
 lock_release
 synced_now() { [[ $(field 'd["nat"]["in_sync"]' status) == true ]]; }
+rmdir "$T/state/bindings.eipd-new"
 check "the next one works" wait_for 5 synced_now
-is "everything is as it was" "$(all)" "$before"
+is "everything is as it was, the file as well" "$(all)" "$before"
 
 # ---- a resync has to wait for the lock, and finds something to mend
 mended=$(repaired)
@@ -101,4 +103,13 @@ is "and nothing is bound" "$(state_of 20.251.48.102)" free
 check "afterwards it works" ctl ip bind vm-001 20.251.48.102
 daemon_end TERM
 check "the stop was clean" not test -e "$RUN/eipd.pid"
+plan "$MAC1,vm-001,$IP1"
+mkdir "$T/state/bindings.eipd-new"
+daemon_up
+names() { grep -q "$1" "$T/state/bindings"; }
+check "the start cannot write that a VM left: the file still names it" names vm-002
+is "status says that something is not as it should be" "$(field 'd["nat"]["in_sync"]' status)" false
+rmdir "$T/state/bindings.eipd-new"
+check "it is written when it can be" wait_for 3 not names vm-002
+check "and then all is as it should be" wait_for 3 synced_now
 done_testing

@@ -144,6 +144,8 @@ like "with the reason" "$(<"$T/stderr")" 'bindings cannot be written: Input/outp
 is "its rules are gone all the same" "$(rules_of "$IP1" "$EIP1" "$EIP2")" 0
 check "and its addresses" not address_on "$EIP1"
 healed
+names() { grep -q "$1" "$STATE/bindings"; }
+check "when they can be written, they are" wait_for 3 not names vm-001
 daemon_end KILL
 daemon_up
 is "and they stay gone after a crash" "$(rules_of "$IP1" "$EIP1" "$EIP2")" 0
