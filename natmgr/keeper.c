@@ -223,18 +223,20 @@ static bool is_true_already(const struct keeper *keeper, struct keeper_change *c
  * Table and file go back to what was, but for changes that stay. What each is told: one that was
  * refused, its own reason; one that changed something, or only seemed to be so because of another
  * of the batch, `why`; one that was so before, that it is so; one that stays, `why`, though it is
- * in the table.
+ * in the table. True: there is one of these, so that the table is not what it was.
  */
-static void restore(struct keeper *keeper, int err, const char *why)
+static bool restore(struct keeper *keeper, int err, const char *why)
 {
 	struct keeper_change *change;
 	char *ignored = NULL;
+	bool stays = false;
 
 	binding_table_done(&keeper->table);
 	binding_table_copy(&keeper->before, &keeper->table);
 	TAILQ_FOREACH (change, &keeper->batch, link) {
 		if (change->stays)
 			(void)change->apply(change, &keeper->table, &ignored);
+		stays = stays || change->stays;
 	}
 	TAILQ_FOREACH (change, &keeper->batch, link) {
 		if (!change->stays &&
@@ -244,6 +246,7 @@ static void restore(struct keeper *keeper, int err, const char *why)
 		change->result = err;
 		change->error = xstrdup(why);
 	}
+	return stays;
 }
 
 static void synced(void *ctx);
@@ -269,14 +272,18 @@ static void start_sync(struct keeper *keeper, enum work work)
 	worker_start(&keeper->worker, run_sync, synced, keeper);
 }
 
-/* A part may have been done before the kernel refused. */
+/* A part may have been done before the kernel refused; before the file is written, nothing is. */
 static void roll_back(struct keeper *keeper, int err, const char *why)
 {
-	restore(keeper, err, why);
+	bool stays = restore(keeper, err, why), untouched = keeper->sync.file_err;
+
 	if (err != -ESHUTDOWN)
 		log_error("nat: %s", why);
 	sync_done(&keeper->sync);
-	start_sync(keeper, WORK_ROLL_BACK);
+	if (untouched && !stays)
+		end_batch(keeper);
+	else
+		start_sync(keeper, WORK_ROLL_BACK);
 }
 
 /* A resync or a roll-back that failed changes nothing of what is desired. */
