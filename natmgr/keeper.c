@@ -86,6 +86,9 @@ static void log_address_changes(struct keeper *keeper, const struct reconcile_re
 	for (size_t i = 0; i < diff->add_count; i++)
 		(done ? announce_start : announce_stop)(&keeper->announce,
 			diff->add[i].prefix.addr);
+	/* what ended early may not have seen all */
+	if (!done)
+		return;
 	for (size_t i = 0; i < diff->foreign_count && !keeper->foreign_warned; i++)
 		log_warning("nat: %s is on %s already without a label of ours; left alone, but it "
 			    "will stay when it is unbound",
@@ -148,15 +151,18 @@ static void note_sync(struct keeper *keeper)
 	if (sync->file)
 		note_file(keeper, sync->file_err);
 	keeper->failed = sync->err != 0;
+	/* the lock was waited for in vain: nothing was seen, and nothing done or undone */
+	if (sync->err == -EAGAIN) {
+		keeper->half_done = keeper->half_done || keeper->work == WORK_ROLL_BACK;
+		return;
+	}
 	log_address_changes(keeper, report, !sync->err);
 	if (!sync->err) {
 		/* without a change of ours, whatever differed was done by others */
 		log_report(keeper, report, keeper->work == WORK_RESYNC && !keeper->half_done);
 		log_flows(keeper, report);
 	}
-	/* who waited for the lock in vain has done nothing; what was to be undone is there still */
-	if (sync->err != -EAGAIN || keeper->work == WORK_ROLL_BACK)
-		keeper->half_done = sync->err != 0;
+	keeper->half_done = sync->err != 0;
 }
 
 static void prepare_sync(struct keeper *keeper, enum reconcile_scope scope)
@@ -317,7 +323,7 @@ static void synced(void *ctx)
 			gave_up ? STOPPING : sync->error);
 		return;
 	}
-	if (sync->err)
+	if (sync->err && !gave_up)
 		note_failure(keeper, sync->error);
 	if (!sync->err)
 		keeper->last_error[0] = '\0';

@@ -34,6 +34,13 @@ is "the host's own address is not chosen" "$(field 'd["address"]' ip bind vm-001
 refused "nor given to who asks for it" 1 '20\.251\.48\.10 ' ip bind vm-002 20.251.48.10
 ctl ip bind vm-002 20.251.48.100 >/dev/null
 
+# ---- somebody puts his own label on an address of ours
+printf '%s\n' "addr del 20.251.48.100/32 dev eth0" "addr add 20.251.48.100/32 dev eth0" >"$T/batch"
+ip -n "$HV" -b "$T/batch"
+said() { count "$1" "$LOG"; }
+warned() { [[ $(said 'without a label of ours') == 1 ]]; }
+check "an address without our label: the log says so" wait_for 5 warned
+
 # ---- the lock is held for longer than a resync waits
 before=$(all)
 lock_hold
@@ -54,6 +61,7 @@ lock_release
 synced_now() { [[ $(field 'd["nat"]["in_sync"]' status) == true ]]; }
 rmdir "$T/state/bindings.eipd-new"
 check "the next one works" wait_for 5 synced_now
+check "what the log has said of addresses it does not say again" warned
 is "everything is as it was, the file as well" "$(all)" "$before"
 
 # ---- a resync has to wait for the lock, and finds something to mend
