@@ -170,7 +170,7 @@ static void prepare_sync(struct keeper *keeper, enum reconcile_scope scope)
 	keeper->sync = (struct sync){ .reconcile = &keeper->reconcile,
 		.path = keeper->state_path,
 		.scope = scope,
-		.deadline = loop_now() + LOCK_LIMIT_MS,
+		.lock_ms = LOCK_LIMIT_MS,
 		.is_closing = scope == RECONCILE_REMOVE ? NULL : &keeper->is_closing };
 	if (scope != RECONCILE_REMOVE)
 		desired_make(&keeper->table, keeper->plan, keeper->isolation,
@@ -274,7 +274,7 @@ static void start_sync(struct keeper *keeper, enum work work)
 	keeper->sync.despite_file = work != WORK_CHANGE;
 	/* what cannot be mended now is mended by the resync */
 	if (work == WORK_ROLL_BACK)
-		keeper->sync.deadline = 0;
+		keeper->sync.lock_ms = 0;
 	worker_start(&keeper->worker, run_sync, synced, keeper);
 }
 

@@ -17,15 +17,16 @@
 /* Nothing tells when the lock of iptables is free again. */
 #define LOCK_RETRY_MS 5
 
-static bool may_wait(const struct sync *sync)
+static bool may_wait(const struct sync *sync, uint64_t deadline)
 {
-	return loop_now() < sync->deadline &&
+	return loop_now() < deadline &&
 		!(sync->is_closing && atomic_load(sync->is_closing));
 }
 
 void sync_run(struct sync *sync)
 {
 	const struct timespec pause = { .tv_nsec = LOCK_RETRY_MS * 1000000L };
+	uint64_t deadline;
 
 	if (sync->file)
 		sync->file_err = statefile_write(sync->path, sync->file, sync->file_len);
@@ -36,10 +37,11 @@ void sync_run(struct sync *sync)
 			strerror(-sync->err));
 		return;
 	}
+	deadline = loop_now() + sync->lock_ms;
 	for (;;) {
 		sync->err = reconcile_run(sync->reconcile, &sync->desired, sync->scope,
 			&sync->report, sync->error);
-		if (sync->err != -EAGAIN || !may_wait(sync))
+		if (sync->err != -EAGAIN || !may_wait(sync, deadline))
 			return;
 		reconcile_report_done(&sync->report);
 		nanosleep(&pause, NULL);

@@ -20,7 +20,7 @@ struct sync {
 	bool despite_file; /* the kernel is made so even where the file cannot be written */
 	struct desired desired;
 	enum reconcile_scope scope;
-	uint64_t deadline; /* as of loop_now(): until then the lock of iptables is asked for */
+	unsigned lock_ms; /* so long the lock of iptables is waited for, when the file is written */
 	const atomic_bool *is_closing; /* nor any longer than this is false; NULL: never mind */
 
 	/* What came of it. */
