@@ -272,8 +272,8 @@ static void start_sync(struct keeper *keeper, enum work work)
 		keeper->sync.file = binding_store_format(keeper->config, &keeper->table,
 			&keeper->sync.file_len);
 	keeper->sync.despite_file = work != WORK_CHANGE;
-	/* what cannot be mended now is mended by the resync */
-	if (work == WORK_ROLL_BACK)
+	/* what cannot be undone now is undone by the resync; and at a stop nobody wants to wait */
+	if (work == WORK_ROLL_BACK || !loop_is_running(keeper->loop))
 		keeper->sync.lock_ms = 0;
 	worker_start(&keeper->worker, run_sync, synced, keeper);
 }

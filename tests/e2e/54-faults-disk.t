@@ -151,7 +151,19 @@ daemon_end KILL
 daemon_up
 is "and they stay gone after a crash" "$(rules_of "$IP1" "$EIP1" "$EIP2")" 0
 is "as the list says" "$(field "[a for a in d if a['vm']]" ip list)" "[]"
-daemon_end TERM
+
+# ---- a stop, while a plan is written and another program is at the tables
+plan "$LINE2" "$LINE3"
+with_strace "$STATE/plan.last-good" fsync delay_enter=2000000
+ctl reload >"$T/stdout" 2>"$T/stderr" &
+check "a plan is being written" wait_for 3 test -e "$STATE/plan.last-good.eipd-new"
+lock_hold
+begun=$SECONDS
+check "a stop ends with it" daemon_end TERM
+took=$((SECONDS - begun))
+check "and does not wait for the lock ($took s)" test "$took" -lt 9
+lock_release
+healed
 
 # ---- a disk of its own
 cat >"$T/with-disk" <<'END_OF_SCRIPT'
