@@ -27,11 +27,13 @@ static int compare_ports(const void *a, const void *b)
 	return pa->first - pb->first;
 }
 
-/* The VM that a name means, unless it is isolated. */
+/* The VM that a name means, unless it is isolated: which goes by the name that it has now. */
 static const struct vm *find_vm(const struct plan *plan, const struct isolation *isolation,
 	const char *name, const struct mac *mac)
 {
-	return isolation && isolation_find(isolation, name) ? NULL : binding_vm(plan, name, mac);
+	const struct vm *vm = binding_vm(plan, name, mac);
+
+	return vm && isolation && isolation_find(isolation, vm->name) ? NULL : vm;
 }
 
 /* has_source: by the plan's index, VMs that have a source address already. */

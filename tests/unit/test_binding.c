@@ -916,6 +916,40 @@ static void test_shared_address(void **state)
 	config_free(config);
 }
 
+/* A new plan is in force before the bindings have followed it: the isolation goes by its names. */
+static void test_desired_isolated(void **state)
+{
+	struct config *config = config_with("");
+	struct plan *plan = plan_of(PLAN),
+		    *renamed = plan_of("02:00:00:00:00:01,web,10.77.0.11\n"
+				       "02:00:00:00:00:02,vm-002,10.77.0.12\n");
+	struct isolation isolation = { 0 };
+	struct binding_table table = { 0 };
+	struct desired desired;
+	char *error = NULL;
+
+	(void)state;
+	assert_int_equal(binding_bind(&table, config, plan, "vm-001", P(99), 0, &error), 1);
+	assert_int_equal(add_forward(&table, config, plan, "20.251.48.100:80/tcp", "vm-001", 80,
+				 false, &error),
+		1);
+	assert_true(isolation_add(&isolation, "VM-001", NULL, 0, ""));
+	desired_make(&table, plan, &isolation, &desired);
+	assert_int_equal(desired.count, 0);
+	desired_done(&desired);
+	isolation_done(&isolation);
+	assert_true(isolation_add(&isolation, "web", NULL, 0, ""));
+	desired_make(&table, renamed, &isolation, &desired);
+	assert_int_equal(desired.count, 0);
+	assert_int_equal(desired.port_count, 0);
+	desired_done(&desired);
+	isolation_done(&isolation);
+	binding_table_done(&table);
+	plan_free(plan);
+	plan_free(renamed);
+	config_free(config);
+}
+
 int main(void)
 {
 	struct suite suite = { 0 };
@@ -933,6 +967,8 @@ int main(void)
 		NULL);
 	suite_add(&suite, "damaged: cut off anywhere", test_every_beginning, NULL);
 	suite_add(&suite, "desired: by address, the first bound is the source", test_desired, NULL);
+	suite_add(&suite, "desired: nothing that leads to an isolated VM, whatever it is called now",
+		test_desired_isolated, NULL);
 	suite_add(&suite, "a copy does not change with its original", test_copy, NULL);
 	suite_add(&suite, "auto: who has none gets one", test_auto, NULL);
 	suite_add(&suite, "auto: while there are any", test_auto_while_there_are_any, NULL);
