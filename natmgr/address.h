@@ -19,14 +19,14 @@ struct address_diff {
 	size_t foreign_count;
 };
 
-/* Addresses that were ours until now, beside the pool: sorted. */
+/* Sorted. */
 struct address_set {
 	uint32_t *list;
 	size_t count;
 };
 bool address_set_has(const struct address_set *set, uint32_t address);
 
-/* owned may be NULL. */
+/* owned: addresses that were ours until now, beside the pool; may be NULL. */
 void address_compare(const struct config *config, const struct netlink_addr *have,
 	size_t have_count, const struct desired *desired, const struct address_set *owned,
 	struct address_diff *ret_diff);

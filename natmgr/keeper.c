@@ -654,6 +654,7 @@ void keeper_free(struct keeper *keeper)
 	refuse_all(&keeper->waiting);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);
 	outer_done(&keeper->reconcile.outer);
+	free(keeper->reconcile.new_sources.list);
 	netlink_close(keeper->reconcile.route);
 	netlink_close(keeper->links);
 	binding_table_done(&keeper->table);

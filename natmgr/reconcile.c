@@ -45,20 +45,23 @@ static int enable_forwarding(struct reconcile_report *report, char error[static 
 /* --- flows -------------------------------------------------------------------------------- */
 
 /* The VMs that a SNAT rule was added for: their running flows do not know it. */
-static uint32_t *new_sources(const struct edit *edits, size_t count, const char *outer,
-	size_t *ret_count)
+static void collect_new_sources(struct reconcile *reconcile, const struct edit *edits, size_t count)
 {
-	uint32_t *list = xcalloc(count, sizeof(*list));
-	size_t n = 0;
+	struct address_set *sources = &reconcile->new_sources;
+	size_t n = sources->count;
 
+	/* none twice: where flows cannot be forgotten, this goes on for ever */
+	sources->list = xrealloc(sources->list, n + count, sizeof(*sources->list));
 	for (size_t i = 0; i < count; i++) {
-		if (edits[i].kind == EDIT_RULE_INSERT && edits[i].rule.action == RULE_SNAT &&
-			!strcmp(edits[i].rule.out, outer))
-			list[n++] = edits[i].rule.source.addr;
+		const struct rule *rule = &edits[i].rule;
+
+		if (edits[i].kind == EDIT_RULE_INSERT && rule->action == RULE_SNAT &&
+			!strcmp(rule->out, reconcile->config->outer.interface) &&
+			!address_set_has(sources, rule->source.addr))
+			sources->list[n++] = rule->source.addr;
 	}
-	qsort(list, n, sizeof(*list), ip4_compare);
-	*ret_count = n;
-	return list;
+	qsort(sources->list, n, sizeof(*sources->list), ip4_compare);
+	sources->count = n;
 }
 
 /* --- a run -------------------------------------------------------------------------------- */
@@ -68,8 +71,6 @@ struct run {
 	const struct desired *desired;
 	struct reconcile_report *report;
 	struct address_set owned; /* what our rules name */
-	struct edit *edits;
-	size_t edit_count;
 	char *error;
 };
 
@@ -175,28 +176,32 @@ static int change_table(struct run *run, enum reconcile_scope scope)
 {
 	struct backend *backend = run->reconcile->backend;
 	struct ruleset have, want;
+	struct edit *edits;
+	size_t count;
 	int err = backend->begin(backend, &have, run->error);
 
 	if (err)
 		return err;
 	build(run, scope, &want);
 	collect_owned(&have, &run->owned);
-	run->edit_count = ruleset_diff(&have, &want, &run->edits);
+	count = ruleset_diff(&have, &want, &edits);
 	err = read_addresses(run);
 	/* before anything is changed: a run that fails half-way is followed by one that sees no
 	 * difference any more, and the flows have to go all the same */
 	if (!err &&
-		(run->edit_count || run->report->addresses.remove_count ||
-			run->report->addresses.add_count))
+		(count || run->report->addresses.remove_count || run->report->addresses.add_count))
 		run->reconcile->flows_due = true;
 	if (!err)
 		err = change_addresses(run, run->report->addresses.remove,
 			run->report->addresses.remove_count, false);
-	if (!err && run->edit_count)
-		err = backend->apply(backend, run->edits, run->edit_count, run->error);
-	if (!err)
-		run->report->rule_edits = run->edit_count;
+	if (!err && count)
+		err = backend->apply(backend, edits, count, run->error);
+	if (!err && count) {
+		run->report->rule_edits = count;
+		collect_new_sources(run->reconcile, edits, count);
+	}
 	backend->end(backend);
+	free(edits);
 	ruleset_done(&want);
 	ruleset_done(&have);
 	return err;
@@ -208,14 +213,16 @@ static void forget_flows(const struct run *run)
 	struct flow_judge judge = { .config = reconcile->config,
 		.inner = reconcile->inner,
 		.desired = run->desired,
-		.owned = &run->owned };
-	uint32_t *sources = new_sources(run->edits, run->edit_count,
-		reconcile->config->outer.interface, &judge.new_source_count);
+		.owned = &run->owned,
+		.new_sources = reconcile->new_sources.list,
+		.new_source_count = reconcile->new_sources.count };
 
-	judge.new_sources = sources;
 	run->report->flows_err = flow_forget(&judge, &run->report->flows);
 	reconcile->flows_due = run->report->flows_err != 0;
-	free(sources);
+	if (reconcile->flows_due)
+		return;
+	free(reconcile->new_sources.list);
+	reconcile->new_sources = (struct address_set){ 0 };
 }
 
 int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
@@ -236,7 +243,6 @@ int reconcile_run(struct reconcile *reconcile, const struct desired *desired,
 	if (!err && (scope != RECONCILE_CHANGES || reconcile->flows_due))
 		forget_flows(&run);
 	free(run.owned.list);
-	free(run.edits);
 	return err;
 }
 

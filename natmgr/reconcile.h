@@ -25,6 +25,7 @@ struct reconcile {
 	const struct config *config;
 	struct ip4_prefix inner; /* the bridge's address and network */
 	bool flows_due; /* rules or addresses changed, and flows were not looked at since */
+	struct address_set new_sources; /* VMs that got a source address since */
 };
 
 /* What a run did. */

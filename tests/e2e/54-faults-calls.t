@@ -124,6 +124,20 @@ lock_release
 check "but another program is at the tables: its rules go when that one has done" wait_for 3 not has_rules
 is "all is as before" "$(rules_and_file)" "$before"
 is "and nobody else is blamed for it" "$(repaired)" "$mended"
+# Flows that cannot be forgotten at once are forgotten later: such a one knows no address of its VM.
+serve "$OUT" outside 9000
+from_vm() { TALK_PATIENCE=1.5 ask_udp "$P-vm-001" 20.251.48.1 9000 7001; }
+not_forgotten() { [[ $(count 'cannot be forgotten' "$LOG") == 1 ]]; }
+: >"$LOG"
+for number in 1 2 3 4 5; do
+	from_vm >/dev/null
+	fails socket EMFILE "$number" "${bind[@]}" && not_forgotten && break
+	ctl ip unbind "$EIP1" >/dev/null
+done
+check "a bind whose VM has a flow that cannot be forgotten" not_forgotten
+check "with the next change" ctl ip bind vm-002 20.251.48.101
+is "it is forgotten" "$(from_vm)" "outside sees $EIP1"
+ctl ip unbind "$EIP1" >/dev/null
 check "the stop is clean" daemon_end TERM
 daemon_up
 check "and so is the next start" ctl status
