@@ -123,8 +123,8 @@ static void in_force(void *ctx, const char *error)
 	if (task->request && error)
 		control_refuse(task->request, NULL,
 			"the new plan is in force for DHCP, but NAT does not "
-			"follow yet: %s; it is tried again every %u s",
-			error, task->planner->config->nat.resync);
+			"follow yet: %s; it is tried again every second",
+			error);
 	else if (task->request)
 		control_reply(task->request,
 			task->result ? json_incref(task->result) : describe_numbers(&task->change));

@@ -19,7 +19,7 @@
 
 /* The lock of iptables is waited for this long. */
 #define LOCK_LIMIT_MS 10000
-/* What could not be done is tried again as soon. */
+/* What could not be done is tried again after so long. */
 #define RETRY_MS 1000
 /* Changes of links come in swarms; and what has to wait for the thread looks again so soon. */
 #define SETTLE_MS 50
@@ -27,7 +27,7 @@
 
 TAILQ_HEAD(change_list, keeper_change);
 
-/* What the thread is at, and who is told afterwards. */
+/* What the thread is at. */
 enum work {
 	WORK_NONE,
 	WORK_CHANGE,    /* a batch of changes */
