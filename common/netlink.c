@@ -26,7 +26,7 @@
 /* Messages that one request can leave behind; a dump of every neighbour of a large bridge has fewer. */
 #define DRAIN_MAX 100000
 /* Changes that are heard in one go; a socket holds some hundreds, more only come meanwhile. */
-#define HEAR_MAX 4096
+#define HEAR_MAX 1024
 /* Requests that are sent together; their answers fit into the smallest socket buffer. */
 #define BATCH 32
 
