@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,18 @@ static int open_file(const char *path)
 	(void)statefile_mkdir_parent(path);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	return fd < 0 ? -errno : fd;
+}
+
+/*
+ * O_NONBLOCK is the open file's, which is shared with whoever started us. What is shorter than
+ * PIPE_BUF fits whole where there is room at all.
+ */
+static void write_stderr(const char *line, size_t len)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	if (poll(&out, 1, 0) == 1 && out.revents & POLLOUT)
+		(void)!write(STDERR_FILENO, line, len);
 }
 
 /* Where nobody listens yet, whoever does by the next message gets that. */
@@ -128,7 +141,10 @@ static void emit(enum config_log_level level, const char *format, va_list args)
 		strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z ", &tm);
 	len = snprintf(line, sizeof(line), "%s%s%s\n", stamp, names[level], text);
 	/* a log that cannot be written must not stop what it tells of */
-	(void)!write(sink.where == TO_FILE ? sink.fd : STDERR_FILENO, line, (size_t)len);
+	if (sink.where == TO_FILE)
+		(void)!write(sink.fd, line, (size_t)len);
+	else
+		write_stderr(line, (size_t)len);
 }
 
 #define DEFINE_LOG(name, level)            \

@@ -3,7 +3,8 @@
  * log: the daemon's messages, one line each, to syslog, standard error or a file.
  *
  * Only the edges log (eipd.c, dhcpd.c, natmgr.c, …); what is pure returns its reason. Lines begin
- * with the subject: "dhcp: …", "nat: …". Control characters in a message are replaced by '?'.
+ * with the subject: "dhcp: …", "nat: …". Control characters in a message are replaced by '?'. A
+ * line for which there is no room at once is lost: nothing waits for a reader.
  */
 #ifndef EIPD_COMMON_LOG_H
 #define EIPD_COMMON_LOG_H

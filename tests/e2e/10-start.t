@@ -138,6 +138,26 @@ wait_for 10 ctl status
 kill -INT "$child"
 wait "$child"
 is "eipd -f: INT ends it with status 0" $? 0
+# a pipe that nobody reads; it is full when the daemon starts
+mkfifo "$T/stalled"
+exec 8<>"$T/stalled"
+"$PYTHON" -c 'import os
+os.set_blocking(8, False)
+try:
+    while True:
+        os.write(8, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(8, True)'
+ip netns exec "$HV" "$EIPD" -c "$CONF" -f -v >"$T/stdout" 2>&8 </dev/null &
+child=$!
+wait_for 10 ctl status
+check "eipd -f: a reader of its log that stalls does not stop DHCP" vm_lease vm-001
+check "eipd -f: nor commands" ctl status
+kill -TERM "$child"
+wait_for 10 gone "$child" || kill -KILL "$child"
+wait "$child"
+is "eipd -f: nor a stop" $? 0
+exec 8>&-
 conf daemon.log "$LOG"
 conf daemon.log-level debug
 
