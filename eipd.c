@@ -149,14 +149,37 @@ static void on_stopped(void *ctx)
 	loop_stop(eipd->loop);
 }
 
+/* As JSON; what a line of the log has no room for is told part by part. */
+static void log_value(const char *name, json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+	char *line = xasprintf("status: %s: %s", name, text ? text : "");
+	const char *key;
+	json_t *part;
+	size_t i;
+
+	free(text);
+	if (strlen(line) <= LOG_TEXT_MAX || !(json_is_object(value) || json_is_array(value))) {
+		log_asked("%s", line);
+	} else {
+		json_object_foreach(value, key, part)
+		{
+			char *part_name = xasprintf("%s.%s", name, key);
+
+			log_value(part_name, part);
+			free(part_name);
+		}
+		json_array_foreach(value, i, part) log_value(name, part);
+	}
+	free(line);
+}
+
 static void log_status(const struct eipd *eipd)
 {
-	json_t *status = describe_status(eipd);
-	char *text = json_dumps(status, JSON_COMPACT);
+	json_t *status = describe_status(eipd), *value;
+	const char *key;
 
-	if (text)
-		log_info("status: %s", text);
-	free(text);
+	json_object_foreach(status, key, value) log_value(key, value);
 	json_decref(status);
 }
 

@@ -116,13 +116,11 @@ static void emit(enum config_log_level level, const char *format, va_list args)
 {
 	static const int priorities[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 	static const char *const names[] = { "error: ", "warning: ", "", "debug: " };
-	char text[1024], stamp[32] = "", line[1100];
+	char text[LOG_TEXT_MAX + 1], stamp[32] = "", line[LOG_TEXT_MAX + 77];
 	struct tm tm;
 	time_t now;
 	int len;
 
-	if (!log_enabled(level))
-		return;
 	vsnprintf(text, sizeof(text), format, args);
 	for (char *c = text; *c; c++) {
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
@@ -147,17 +145,19 @@ static void emit(enum config_log_level level, const char *format, va_list args)
 		write_stderr(line, (size_t)len);
 }
 
-#define DEFINE_LOG(name, level)            \
-	void name(const char *format, ...) \
-	{                                  \
-		va_list args;              \
-                                           \
-		va_start(args, format);    \
-		emit(level, format, args); \
-		va_end(args);              \
+#define DEFINE_LOG(name, level, is_wanted)         \
+	void name(const char *format, ...)         \
+	{                                          \
+		va_list args;                      \
+                                                   \
+		va_start(args, format);            \
+		if (is_wanted)                     \
+			emit(level, format, args); \
+		va_end(args);                      \
 	}
 
-DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
-DEFINE_LOG(log_warning, LOG_LEVEL_WARNING)
-DEFINE_LOG(log_info, LOG_LEVEL_INFO)
-DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)
+DEFINE_LOG(log_error, LOG_LEVEL_ERROR, true)
+DEFINE_LOG(log_warning, LOG_LEVEL_WARNING, log_enabled(LOG_LEVEL_WARNING))
+DEFINE_LOG(log_info, LOG_LEVEL_INFO, log_enabled(LOG_LEVEL_INFO))
+DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG, log_enabled(LOG_LEVEL_DEBUG))
+DEFINE_LOG(log_asked, LOG_LEVEL_INFO, true)

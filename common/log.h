@@ -11,6 +11,9 @@
 
 #include "common/config.h"
 
+/* What is longer is cut. */
+#define LOG_TEXT_MAX 1023
+
 /* Before log_open(), and in tools, messages go to standard error. target as in eipd.conf. */
 int log_open(const char *target, enum config_log_level level);
 /* Opens a log file anew, for whoever rotated it away; keeps the old one where that fails. */
@@ -22,5 +25,7 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What somebody has asked for just now, whatever the level. */
+void log_asked(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -91,11 +91,28 @@ is "the first is not disturbed" "$(field 'd["pid"]' status)" "$pid"
 is "and its pid file is still there" "$(daemon_pid)" "$pid"
 
 # ---- signals
-size=$(stat -c %s "$LOG")
 kill -USR1 "$pid"
-log_after() { tail -c +$((size + 1)) "$LOG"; }
-status_logged() { log_after | grep -qiE 'bound|pool|vms'; }
-check "USR1 writes the status to the log" wait_for 5 status_logged
+# status_in FILE: all keys of the status are there, with JSON behind them
+status_in() {
+	[[ $(sed -n 's/.*status: //p' "$1" | "$PYTHON" -c 'import json, sys
+parts = [line.split(": ", 1) for line in sys.stdin]
+values = [json.loads(value) for _, value in parts]
+print(json.dumps(sorted({name.split(".")[0] for name, _ in parts})))') == "$(field 'sorted(d)' status)" ]]
+}
+check "USR1 writes the status to the log" wait_for 5 status_in "$LOG"
+# more than there is room for in a line
+many=() lines=("$MAC1,vm-001,$IP1")
+for ((i = 10; i < 30; i++)); do
+	many+=("vm-with-a-name-that-is-as-long-as-the-name-of-one-may-be$i")
+	lines+=("02:00:00:00:00:$i,${many[-1]},192.168.6.1$i")
+done
+plan "${lines[@]}"
+ctl reload >/dev/null
+for name in "${many[@]}"; do ctl vm isolate "$name" >/dev/null; done
+kill -USR1 "$pid"
+all_told() { status_in "$LOG" && [[ $(count "status: isolation.vms: \"" "$LOG") == "${#many[@]}" ]]; }
+check "USR1 writes it whole, however long it is" wait_for 5 all_told
+for name in "${many[@]}"; do ctl vm rejoin "$name" >/dev/null; done
 
 plan "$MAC1,vm-001,$IP1"
 mv "$LOG" "$LOG.1"
@@ -118,6 +135,8 @@ foreground() { # OPTION…: runs it, with one DHCP exchange, until TERM; leaves 
 	local child=$!
 	if wait_for 10 ctl status; then
 		vm_lease vm-001
+		kill -USR1 "$child"
+		check "eipd -f $*: USR1 writes the status" wait_for 5 status_in "$T/stderr"
 		is "eipd -f $*: it is the process that was started" "$(daemon_pid)" "$child"
 	else
 		fail "eipd -f $*: it starts" <"$T/stderr"

@@ -85,7 +85,7 @@ life() {
 	check "$1: HUP makes the log anew" wait_for 5 test -e "$LOG"
 	check "$1: and the log of leases" wait_for 5 test -e "$LEASES"
 	kill -USR1 "$(daemon_pid)"
-	check "$1: USR1 writes the status" wait_for 5 grep -q 'status: {' "$LOG"
+	check "$1: USR1 writes the status" wait_for 5 grep -q 'status: dhcp: {' "$LOG"
 
 	ip -n "$HV" link set eth0 down
 	ip -n "$HV" link set eth0 up
