@@ -247,7 +247,7 @@ static const struct command commands[] = {
 		"Reads the plan file and puts it into force; tells how many VMs were added,\n"
 		"changed and removed. Addresses of VMs that left are free at once. A plan with\n"
 		"any problem is refused: every problem is printed as FILE:LINE: TEXT, the exit\n"
-		"status is 1, and the plan in force stays.",
+		"status is 1, and the plan in force stays. Log files are opened anew.",
 		"--dry-run   change nothing; list the VMs that differ and what they would lose",
 		"eipctl reload --dry-run" },
 	{ "vm list", "", 0, 0, print_vms, "the VMs of the plan",

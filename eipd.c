@@ -189,8 +189,6 @@ static void on_signal(void *ctx, int signo)
 
 	switch (signo) {
 	case SIGHUP:
-		log_reopen();
-		dhcpd_reopen_logs(eipd->dhcpd);
 		planner_reload(eipd->planner, NULL);
 		break;
 	case SIGUSR1:
@@ -212,6 +210,15 @@ static void on_plan(void *ctx, const struct plan *plan, const struct plan_change
 
 	dhcpd_replan(eipd->dhcpd, plan, change);
 	natmgr_replan(eipd->natmgr, plan, change, done, done_ctx);
+}
+
+/* Whoever rotates logs has moved them away, and says so by a reload. */
+static void reopen_logs(void *ctx)
+{
+	const struct eipd *eipd = ctx;
+
+	log_reopen();
+	dhcpd_reopen_logs(eipd->dhcpd);
 }
 
 static void describe_vms(void *ctx, const struct vm *const *vms, size_t count, json_t *objects)
@@ -488,7 +495,7 @@ static int start_services(struct eipd *eipd)
 	const struct dhcpd_setup dhcp = { eipd->loop, eipd->control, eipd->events, eipd->config,
 		plan, eipd->host.inner, eipd->host.bridge_mac, eipd->host.bridge_index, on_vm_came,
 		eipd };
-	const struct planner_hooks hooks = { on_plan, describe_vms, eipd };
+	const struct planner_hooks hooks = { on_plan, describe_vms, reopen_logs, eipd };
 	char *error = NULL;
 	int err = dhcpd_new(&dhcp, &eipd->dhcpd, &error);
 

@@ -313,6 +313,7 @@ static void add_task(struct planner *planner, struct task *task)
 
 void planner_reload(struct planner *planner, struct control_request *request)
 {
+	planner->hooks.reload_asked(planner->hooks.ctx);
 	add_task(planner, new_task(planner, VERB_RELOAD, request));
 }
 
@@ -364,11 +365,13 @@ static json_t *describe_differences(const struct planner *planner, const struct 
 static void command_reload(void *ctx, struct control_request *request, unsigned argc,
 	const char *const *argv)
 {
-	if (argc && strcmp(argv[0], "--dry-run"))
+	if (!argc)
+		planner_reload(ctx, request);
+	else if (!strcmp(argv[0], "--dry-run"))
+		add_task(ctx, new_task(ctx, VERB_DRY_RUN, request));
+	else
 		control_refuse(request, NULL, "%s: unexpected; usage: eipctl reload [--dry-run]",
 			argv[0]);
-	else
-		add_task(ctx, new_task(ctx, argc ? VERB_DRY_RUN : VERB_RELOAD, request));
 }
 
 static json_t *describe_vms(const struct planner *planner, const struct vm *const *vms,

@@ -25,6 +25,8 @@ struct planner_hooks {
 	/* Adds what else is known of each VM of the plan in force to its object, which has the same
 	 * place in the array: many at once cost no more each than one does. */
 	void (*describe)(void *ctx, const struct vm *const *vms, size_t count, json_t *objects);
+	/* Somebody asks for a reload: what else is to be taken up anew, such as logs, can be so now. */
+	void (*reload_asked)(void *ctx);
 	void *ctx;
 };
 

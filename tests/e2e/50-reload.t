@@ -40,6 +40,21 @@ plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2" "02:00:00:00:00:06,vm-006,192.168.6
 kill -HUP "$(daemon_pid)"
 check "SIGHUP takes a new plan over" wait_for 5 planned vm-001 vm-002 vm-006
 
+# ---- logs that are rotated
+check "vm-001 has its lease" gets vm-001 "$IP1"
+check "which the operation log has" wait_for 5 test -s "$LEASES"
+mv "$LOG" "$LOG.1"
+mv "$LEASES" "$LEASES.1"
+ctl reload --dry-run >/dev/null
+check "a dry run opens no log" not test -e "$LOG"
+ctl reload >/dev/null
+check "a reload opens the log anew" grep -q 'VMs in force' "$LOG"
+plan "$MAC1,vm-001,$IP1"
+ctl reload >/dev/null
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2" "02:00:00:00:00:06,vm-006,192.168.6.6"
+ctl reload >/dev/null
+check "and the operation log" wait_for 5 grep -q "del $MAC2" "$LEASES"
+
 # ---- a plan with errors
 ctl ip bind vm-001 "$EIP1" >/dev/null
 check "vm-001 has its lease" gets vm-001 "$IP1"
