@@ -624,6 +624,17 @@ static void stop(struct eipd *eipd)
 
 /* --- detaching ---------------------------------------------------------------------------- */
 
+/* A descriptor that is opened later must not be taken for one of the three. */
+static void have_standard_descriptors(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = open("/dev/null", O_RDWR);
+	if (fd >= 0)
+		close(fd);
+}
+
 /*
  * In the parent: does not return, but exits as the child says it should. In the child: returns the
  * descriptor to say it through.
@@ -713,6 +724,7 @@ int main(int argc, char **argv)
 	struct options options = { .config_path = CONFIG_DEFAULT_PATH };
 	int c;
 
+	have_standard_descriptors();
 	while ((c = getopt_long(argc, argv, "c:ftvVh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':

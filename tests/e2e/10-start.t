@@ -126,6 +126,15 @@ check "TERM ends it" daemon_end TERM
 check "the pid file is gone" not test -e "$RUN/eipd.pid"
 check "the socket is gone" not test -e "$SOCKET"
 
+# ---- without descriptors
+# shellcheck disable=SC2016 # the shell inside expands it
+check "no descriptor is open at the start: it starts" hv timeout 60 sh -c 'exec "$@" <&- >&- 2>&-' - "$EIPD" -c "$CONF"
+pid=$(daemon_pid)
+is "no descriptor is open at the start: it answers" "$(field 'd["pid"]' status)" "$pid"
+run eipd
+is "no descriptor is open at the start: a second one does not start" "$status" 1
+check "TERM ends it" daemon_end TERM
+
 # ---- in the foreground
 conf daemon.log syslog
 conf daemon.log-level error
