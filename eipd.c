@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -682,6 +683,8 @@ static int run(const struct options *options)
 	struct problems problems = { 0 };
 	int status = EXIT_CANNOT_RUN, ready_fd = -1, err;
 
+	/* members of the group come through run-dir to the socket, whoever starts us */
+	umask(022);
 	err = config_load(options->config_path, &eipd.config, &problems);
 	print_problems(&problems);
 	problems_done(&problems);

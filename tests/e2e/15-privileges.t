@@ -197,6 +197,12 @@ check "as root: on-exit = remove: the rules are gone" jumps 0
 check "as root: and the addresses" not address_on "$EIP1"
 conf nat.on-exit
 
+# ---- a umask of those who let nobody see anything
+rm -rf "$RUN"
+(umask 077 && daemon_start)
+is "umask 077: members of the group come to the socket" "$(stat -c %a "$RUN" "$SOCKET" | tr '\n' ' ')" "755 660 "
+daemon_end TERM
+
 # ---- as a user of its own
 ctl_owner() { stat -c '%u:%g' "$@" | sort -u | tr '\n' ' '; }
 rm -rf "$STATE" "$RUN"
