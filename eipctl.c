@@ -561,7 +561,7 @@ static int cannot_connect(const char *socket_path, int err, bool as_json)
 			"%s: too long a path for a socket; [daemon] run-dir can be shorter",
 			socket_path);
 	if (err == -EACCES)
-		return fail(EXIT_NO_DAEMON, as_json,
+		return fail(EXIT_REFUSED, as_json,
 			"%s: not permitted; run it as root or as a member of the group that "
 			"[control] group names",
 			socket_path);

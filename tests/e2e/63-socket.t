@@ -49,7 +49,8 @@ by "$INTRUDER" status
 is "nobody else may, even where the socket's mode does not stop him" "$status" 1
 like "and is told so" "$said" '^eipctl: [^;]*only root[^;]*; .*\[control\] group'
 by "$PRIMARY" status
-is "nor a user that the mode stops" "$status" 3
+is "nor a user that the mode stops" "$status" 1
+like "and is told so" "$said" '^eipctl: [^;]*not permitted; '
 daemon_end TERM
 
 # ---- with a group: members may look
@@ -76,7 +77,7 @@ by "$SECOND" -j ip unbind "$EIP1"
 like "-j: as {\"error\": …}" "$said" '\{"error": ?"[^"]*group-may-change'
 is "nothing has changed" "$(everything | diff "$T/before" -)" ""
 by "$STRANGER" status
-is "a stranger does not come in" "$status" 3
+is "a stranger does not come in" "$status" 1
 by "$INTRUDER" status
 is "one that does is not answered" "$status" 1
 like "and is told whom eipd answers" "$said" "^eipctl: [^;]*only root and members of $GROUP; "
