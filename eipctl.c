@@ -554,8 +554,16 @@ static int show(const struct command *command, json_t *reply, bool as_json)
 	return fail(EXIT_REFUSED, false, "%s", text_of(reply, "error"));
 }
 
+static int no_answer(const char *socket_path, bool as_json)
+{
+	return fail(EXIT_NO_DAEMON, as_json, "the daemon at %s gave no answer; see its log",
+		socket_path);
+}
+
 static int cannot_connect(const char *socket_path, int err, bool as_json)
 {
+	if (err == -EAGAIN)
+		return no_answer(socket_path, as_json);
 	if (err == -ENAMETOOLONG)
 		return fail(EXIT_NO_DAEMON, as_json,
 			"%s: too long a path for a socket; [daemon] run-dir can be shorter",
@@ -592,8 +600,7 @@ static int run(const char *socket_path, const struct command *command, int argc,
 		} while (follow && reply && status == EXIT_DONE);
 	}
 	if (status == EXIT_NO_DAEMON)
-		(void)fail(status, as_json, "the daemon at %s gave no answer; see its log",
-			socket_path);
+		(void)no_answer(socket_path, as_json);
 	client_close(&client);
 	return status;
 }

@@ -20,7 +20,7 @@
 
 int client_open(struct client *client, const char *path, bool patient)
 {
-	const struct timeval timeout = { .tv_sec = patient ? 0 : TIMEOUT_SECONDS };
+	const struct timeval timeout = { .tv_sec = TIMEOUT_SECONDS };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd;
 
@@ -30,14 +30,16 @@ int client_open(struct client *client, const char *path, bool patient)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	/* for connect(2) as well, which waits where too many do already */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	if (!patient)
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
 		int err = errno;
 
 		close(fd);
 		return -err;
 	}
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
 	*client = (struct client){ .fd = fd };
 	return 0;
 }

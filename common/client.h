@@ -17,8 +17,9 @@ struct client {
 };
 
 /*
- * 0, or -errno: -ENAMETOOLONG for a path that no socket can have. patient: nothing may come for a
- * long time; otherwise the daemon is given up on after a minute.
+ * 0, or -errno: -ENAMETOOLONG for a path that no socket can have, -EAGAIN where the daemon takes
+ * nobody for a minute. patient: nothing may come from it for a long time; otherwise it is given up
+ * on after a minute.
  */
 int client_open(struct client *client, const char *path, bool patient);
 void client_close(struct client *client);

@@ -41,6 +41,25 @@ everything() {
 	cat "$PLAN"
 }
 
+# ---- a daemon that is stopped, to which as many have come as may wait: looked at in the end
+hv "$PYTHON" -c '
+import socket, sys, time
+stopped = socket.socket(socket.AF_UNIX)
+stopped.bind(sys.argv[1])
+stopped.listen(0)
+waiting = socket.socket(socket.AF_UNIX)
+waiting.connect(sys.argv[1])
+print("ready", flush=True)
+time.sleep(600)' "$T/stopped" >"$T/stopped.out" 2>&1 &
+disown
+wait_for 5 grep -q ready "$T/stopped.out"
+patient=()
+for command in status "events --follow"; do
+	# shellcheck disable=SC2086 # a command of several words
+	"$EIPCTL" -s "$T/stopped" $command >/dev/null 2>"$T/patient.${#patient[@]}" &
+	patient+=($!)
+done
+
 # ---- without a group: root only
 daemon_up
 by env status
@@ -223,6 +242,11 @@ lock_hold # they have an answer in ten seconds at the latest
 many bind
 release
 lock_release
+for i in 0 1; do
+	wait_for 60 gone "${patient[i]}" && wait "${patient[i]}"
+	is "eipctl gives up on a daemon that takes nobody" "$? $(<"$T/patient.$i")" \
+		"3 eipctl: the daemon at $T/stopped gave no answer; see its log"
+done
 check "it is the same daemon as at the beginning" test "$(daemon_pid)" = "$daemon"
 check "and ends when it is told to" daemon_end TERM
 done_testing
