@@ -554,16 +554,16 @@ static int show(const struct command *command, json_t *reply, bool as_json)
 	return fail(EXIT_REFUSED, false, "%s", text_of(reply, "error"));
 }
 
-static int no_answer(const char *socket_path, bool as_json)
+static int no_answer(const char *socket_path, bool more, bool as_json)
 {
-	return fail(EXIT_NO_DAEMON, as_json, "the daemon at %s gave no answer; see its log",
-		socket_path);
+	return fail(EXIT_NO_DAEMON, as_json, "the daemon at %s gave no %sanswer; see its log",
+		socket_path, more ? "further " : "");
 }
 
 static int cannot_connect(const char *socket_path, int err, bool as_json)
 {
 	if (err == -EAGAIN)
-		return no_answer(socket_path, as_json);
+		return no_answer(socket_path, false, as_json);
 	if (err == -ENAMETOOLONG)
 		return fail(EXIT_NO_DAEMON, as_json,
 			"%s: too long a path for a socket; [daemon] run-dir can be shorter",
@@ -582,25 +582,23 @@ static int cannot_connect(const char *socket_path, int err, bool as_json)
 static int run(const char *socket_path, const struct command *command, int argc, char *const *argv,
 	bool as_json)
 {
-	bool follow = argc && !strcmp(argv[0], "--follow");
-	int status = EXIT_NO_DAEMON, err;
+	bool follow = argc && !strcmp(argv[0], "--follow"), more = false;
 	struct client client;
-	json_t *reply;
+	int status, err = client_open(&client, socket_path, follow);
 
-	err = client_open(&client, socket_path, follow);
 	if (err)
 		return cannot_connect(socket_path, err, as_json);
-	if (client_send(&client, command->words, argc, argv)) {
-		do {
-			reply = client_receive(&client);
-			if (reply)
-				status = show(command, reply, as_json);
-			json_decref(reply);
-			fflush(stdout);
-		} while (follow && reply && status == EXIT_DONE);
-	}
-	if (status == EXIT_NO_DAEMON)
-		(void)no_answer(socket_path, as_json);
+	/* whom the daemon does not listen to may have the answer already: that it has no room */
+	(void)client_send(&client, command->words, argc, argv);
+	do {
+		json_t *reply = client_receive(&client);
+
+		status = reply ? show(command, reply, as_json)
+			       : no_answer(socket_path, more, as_json);
+		json_decref(reply);
+		fflush(stdout);
+		more = follow && status == EXIT_DONE;
+	} while (more);
 	client_close(&client);
 	return status;
 }

@@ -222,4 +222,14 @@ kill "$idle"
 wait "$idle" 2>/dev/null
 check "nor, when they are gone, other clients" wait_for 5 ctl status
 check "the daemon is the same as at the beginning" test "$(field 'd["uptime"]' status)" -ge 0
+
+# ---- the daemon ends
+"$EIPCTL" -s "$SOCKET" events --follow >"$T/followed" 2>"$T/stderr" &
+follower=$!
+followed() { ctl ip bind vm-001 "$EIP2" && ctl ip unbind "$EIP2" && test -s "$T/followed"; }
+check "events --follow tells" wait_for 5 followed
+daemon_end TERM
+wait_for 5 gone "$follower" && wait "$follower"
+is "events --follow: with the daemon it ends, status 3" "$? $(<"$T/stderr")" \
+	"3 eipctl: the daemon at $SOCKET gave no further answer; see its log"
 done_testing
