@@ -4,6 +4,7 @@
  * printed for people (aligned) or for programs (-j). It must not know anything but common/.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/arguments.h"
 #include "common/client.h"
@@ -597,7 +599,7 @@ static int run(const char *socket_path, const struct command *command, int argc,
 			       : no_answer(socket_path, more, as_json);
 		json_decref(reply);
 		fflush(stdout);
-		more = follow && status == EXIT_DONE;
+		more = follow && status == EXIT_DONE && !ferror(stdout);
 	} while (more);
 	client_close(&client);
 	return status;
@@ -617,7 +619,7 @@ static int take_json(int argc, char **argv, bool *ret_json)
 	return kept;
 }
 
-int main(int argc, char **argv)
+static int ask(int argc, char **argv)
 {
 	static const struct option long_options[] = { { "json", no_argument, NULL, 'j' },
 		{ "socket", required_argument, NULL, 's' }, { "version", no_argument, NULL, 'V' },
@@ -679,4 +681,16 @@ int main(int argc, char **argv)
 				: help(argc, argv, as_json);
 	free(argv);
 	return status;
+}
+
+int main(int argc, char **argv)
+{
+	/* the socket must not take its place */
+	bool is_open = fcntl(STDOUT_FILENO, F_GETFD) >= 0;
+	int status = is_open ? ask(argc, argv) : EXIT_REFUSED;
+
+	if (is_open && !fflush(stdout) && !ferror(stdout))
+		return status;
+	(void)fail(EXIT_REFUSED, false, "standard output cannot be written; see where it goes");
+	return status ? status : EXIT_REFUSED;
 }

@@ -167,6 +167,21 @@ refused "a socket that is not there" 3 "$T/nowhere" -s "$T/nowhere" status
 is "-j: the same as JSON" "$(ctl -j -s "$T/nowhere" status 2>"$T/stderr" | json '"eipctl: " + d["error"]')" \
 	"$(<"$T/stderr")"
 
+# ---- nowhere to print
+for command in metrics status "-j vm list" help -V; do
+	# shellcheck disable=SC2086 # a command of several words
+	timeout 60 "$EIPCTL" -s "$SOCKET" $command 2>"$T/stderr" >/dev/full
+	is "$command >/dev/full: exits 1 and says why" "$? $(<"$T/stderr")" \
+		"1 eipctl: standard output cannot be written; see where it goes"
+done
+"$EIPCTL" -s "$SOCKET" status 2>"$T/stderr" >&-
+is "status >&-: exits 1 and says why" "$? $(<"$T/stderr")" \
+	"1 eipctl: standard output cannot be written; see where it goes"
+"$EIPCTL" -s "$SOCKET" events --follow >/dev/full 2>&1 &
+follower=$!
+an_event_ends() { ctl ip bind vm-002 "$EIP2" && ctl ip unbind "$EIP2" && gone "$1"; }
+check "events --follow >/dev/full: ends with the first event" wait_for 5 an_event_ends "$follower"
+
 # ---- the socket itself
 "$PYTHON" - "$SOCKET" >"$T/raw" 2>&1 <<'END'
 import json, socket, sys
