@@ -588,6 +588,7 @@ static int start(struct eipd *eipd, const struct options *options)
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
 	if (err)
 		return cannot_run("log %s cannot be opened: %s", log, strerror(-err));
+	memory_tell(log_error);
 	if (loop_new(&eipd->loop))
 		return cannot_run("no event loop: %s", strerror(errno));
 	/* before the first child, so that its end is not missed */

@@ -4,13 +4,14 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/memory.h"
 
 TAILQ_HEAD(timer_list, loop_timer);
@@ -113,7 +114,7 @@ static void control(struct loop *loop, int op, struct loop_watch *watch, uint32_
 	struct epoll_event event = { .events = events, .data.ptr = watch };
 
 	if (epoll_ctl(loop->epfd, op, watch->fd, &event) < 0) {
-		perror("eipd: epoll_ctl");
+		log_error("epoll_ctl on descriptor %d: %s", watch->fd, strerror(errno));
 		abort();
 	}
 }

@@ -8,6 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+static void (*tell)(const char *format, ...);
+
+void memory_tell(void (*log)(const char *format, ...))
+{
+	tell = log;
+}
+
 static void *check(void *p)
 {
 	static const char text[] = "eipd: out of memory\n";
@@ -15,6 +22,8 @@ static void *check(void *p)
 	if (p)
 		return p;
 	(void)!write(STDERR_FILENO, text, sizeof(text) - 1);
+	if (tell)
+		tell("out of memory");
 	exit(1);
 }
 

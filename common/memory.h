@@ -3,14 +3,18 @@
  * memory: allocation that does not fail.
  *
  * Under Linux's overcommit a small allocation fails only when the process is beyond rescue; these
- * end it with a line on standard error and exit status 1 (state on disk is always consistent, so
- * the init script's restart is the cure). What is freed with free() comes from here.
+ * end it with a line on standard error, and where memory_tell() says, and exit status 1 (state on
+ * disk is always consistent, so the init script's restart is the cure). What is freed with free()
+ * comes from here.
  */
 #ifndef EIPD_COMMON_MEMORY_H
 #define EIPD_COMMON_MEMORY_H
 
 #include <stdarg.h>
 #include <stddef.h>
+
+/* What has no standard error any more says it to a log, which must not allocate anything for it. */
+void memory_tell(void (*log)(const char *format, ...));
 
 /* Zeroed memory for count objects of the given size. */
 void *xcalloc(size_t count, size_t size);

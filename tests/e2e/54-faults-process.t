@@ -98,6 +98,21 @@ daemon_up
 like "another one finds a machine among all of them" "$(ctl vm isolate vm-001)" '\(port vnet1;'
 ctl vm rejoin vm-001 >/dev/null
 
+# ---- no memory
+if is_sanitized; then
+	skip "no memory: the log says so" "their shadow is larger than any limit"
+else
+	room=$(($(awk '/VmSize/ { print $2 * 1024 }' "/proc/$(daemon_pid)/status") + (16 << 20)))
+	daemon=$(daemon_pid)
+	prlimit --pid "$daemon" --as=$room
+	head -c 32M /dev/zero | tr '\0' '#' >>"$PLAN"
+	ctl reload >/dev/null 2>&1
+	check "no memory: it ends" wait_for 5 gone "$daemon"
+	check "no memory: the log says so" wait_for 5 logged 'error: out of memory'
+	plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
+	check "no memory: it is started again" daemon_start
+fi
+
 # ---- pid files
 daemon_end KILL
 check "kill -9 leaves the pid file" test -s "$RUN/eipd.pid"
