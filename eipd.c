@@ -459,7 +459,9 @@ static int load_plan(struct eipd *eipd)
 
 	if (err) {
 		print_problems(&problems);
-		cannot_run("the plan %s is refused, and no good one was kept in %s; mend it",
+		cannot_run(err == -ENOENT
+				? "the plan %s is refused, and no good one was kept in %s; mend it"
+				: "the plan %s is refused, and so is the last good one in %s; mend it",
 			eipd->config->plan.file, eipd->config->daemon.state_dir);
 	}
 	problems_done(&problems);

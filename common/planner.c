@@ -499,7 +499,6 @@ int planner_new(struct loop *loop, const struct config *config, const struct ip4
 	struct planner **ret_planner, struct problems *problems)
 {
 	struct planner *planner = xcalloc(1, sizeof(*planner));
-	struct problems old_problems = { 0 };
 	char *text;
 	int err;
 
@@ -517,8 +516,7 @@ int planner_new(struct loop *loop, const struct config *config, const struct ip4
 		*ret_planner = planner;
 		return 0;
 	}
-	err = planstore_load_last_good(config, inner, &planner->plan, &old_problems);
-	problems_done(&old_problems);
+	err = planstore_load_last_good(config, inner, &planner->plan, problems);
 	if (err) {
 		planner_free(planner);
 		return err;

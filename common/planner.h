@@ -31,8 +31,9 @@ struct planner_hooks {
 };
 
 /*
- * Loads the plan file, or the last good one where that is refused. 0; or -EINVAL where there is
- * neither. In both cases the file's problems are in `problems`. `loop` and `config` must outlive it.
+ * Loads the plan file, or the last good one where that is refused. 0 or, as the last good one is
+ * not there, -ENOENT, or is refused as well, -EINVAL. In any case the problems of what was refused
+ * are in `problems`. `loop` and `config` must outlive it.
  */
 int planner_new(struct loop *loop, const struct config *config, const struct ip4_prefix *inner,
 	struct planner **ret_planner, struct problems *problems);

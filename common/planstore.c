@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/memory.h"
 #include "common/statefile.h"
@@ -144,7 +145,9 @@ int planstore_load_last_good(const struct config *config, const struct ip4_prefi
 	struct plan **ret_plan, struct problems *problems)
 {
 	char *path = planstore_last_good_path(config);
-	int err = load(path, inner, ret_plan, NULL, problems);
+	int err = access(path, F_OK) < 0 && errno == ENOENT
+		? -ENOENT
+		: load(path, inner, ret_plan, NULL, problems);
 
 	free(path);
 	return err;

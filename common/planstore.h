@@ -31,7 +31,7 @@ int planstore_del_vm(const struct config *config, const struct ip4_prefix *inner
 /* Where the text of the plan that was good last is kept; the caller frees. */
 char *planstore_last_good_path(const struct config *config);
 
-/* What was kept last, as planstore_load(). */
+/* What was kept last, as planstore_load(); -ENOENT, and no problem, where nothing was. */
 int planstore_load_last_good(const struct config *config, const struct ip4_prefix *inner,
 	struct plan **ret_plan, struct problems *problems);
 

@@ -172,9 +172,16 @@ plan "$MAC1,vm-001,$IP1"
 check "a right plan heals it" ctl reload
 is "status tells no error then" "$(field 'd["plan"]["error"]' status)" null
 daemon_end TERM
+plan "nonsense"
+echo "spoiled" >"$STATE/plan.last-good"
+daemon_start
+is "with a wrong plan and a spoiled last good one it exits 1" $? 1
+like "and says what is wrong with both" "$(<"$T/start")" \
+	"$PLAN:1: .*$STATE/plan.last-good:1: .*refused, and so is the last good one in $STATE; mend it"
 rm -f "$PLAN"
 rm -rf "$STATE"
 daemon_start
 is "without a plan file and without a last good one it exits 1" $? 1
 like "and names the file" "$(cat "$T/start")" "$PLAN"
+is "not one that never was" "$(count "$STATE/" "$T/start")" 0
 done_testing
