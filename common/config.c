@@ -40,8 +40,8 @@ struct key {
 static const struct key keys[] = {
 	{ "daemon", "state-dir", "/var/lib/eipd", AT(daemon.state_dir), config_set_path,
 		"the absolute path of a directory" },
-	{ "daemon", "run-dir", CONFIG_DEFAULT_RUN_DIR, AT(daemon.run_dir), config_set_path,
-		"the absolute path of a directory" },
+	{ "daemon", "run-dir", CONFIG_DEFAULT_RUN_DIR, AT(daemon.run_dir), config_set_run_dir,
+		"the absolute path of a directory, of at most 97 characters" },
 	{ "daemon", "user", "", AT(daemon.user), config_set_text,
 		"the name of a user, or nothing (that is root)" },
 	{ "daemon", "log", "syslog", AT(daemon.log), config_set_log,

@@ -36,6 +36,12 @@ int config_set_path(void *field, const char *value)
 	return 0;
 }
 
+int config_set_run_dir(void *field, const char *value)
+{
+	/* with "/eipd.sock" behind it, it is a socket's path, which has at most 107 octets, unix(7) */
+	return strlen(value) > 97 ? -EINVAL : config_set_path(field, value);
+}
+
 int config_set_path_or_none(void *field, const char *value)
 {
 	if (!*value)

@@ -14,6 +14,7 @@
 /* char * */
 int config_set_text(void *field, const char *value);
 int config_set_path(void *field, const char *value);
+int config_set_run_dir(void *field, const char *value);
 int config_set_path_or_none(void *field, const char *value);
 int config_set_log(void *field, const char *value);
 int config_set_interface(void *field, const char *value);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/handover.h"
 #include "common/memory.h"
 #include "common/statefile.h"
 
@@ -21,16 +22,26 @@ char *planstore_last_good_path(const struct config *config)
 	return xasprintf("%s/plan.last-good", config->daemon.state_dir);
 }
 
-static int load(const char *path, const struct ip4_prefix *inner, struct plan **ret_plan,
-	char **ret_text, struct problems *problems)
+static void cannot_read(const struct config *config, const char *path, int err,
+	struct problems *problems)
+{
+	if (err == -EACCES)
+		problem_add(problems, path, 0, "cannot be read: %s; give it to %s", strerror(-err),
+			handover_user(config));
+	else
+		problem_add(problems, path, 0, "cannot be read: %s",
+			err == -EINVAL ? "not a text file" : strerror(-err));
+}
+
+static int load(const struct config *config, const char *path, const struct ip4_prefix *inner,
+	struct plan **ret_plan, char **ret_text, struct problems *problems)
 {
 	char *text;
 	size_t len;
 	int err = statefile_read(path, PLAN_MAX_SIZE, &text, &len);
 
 	if (err) {
-		problem_add(problems, path, 0, "cannot be read: %s",
-			err == -EINVAL ? "not a text file" : strerror(-err));
+		cannot_read(config, path, err, problems);
 		return -EINVAL;
 	}
 	err = plan_parse(text, len, path, inner, ret_plan, problems);
@@ -44,7 +55,7 @@ static int load(const char *path, const struct ip4_prefix *inner, struct plan **
 int planstore_load(const struct config *config, const struct ip4_prefix *inner,
 	struct plan **ret_plan, char **ret_text, struct problems *problems)
 {
-	return load(config->plan.file, inner, ret_plan, ret_text, problems);
+	return load(config, config->plan.file, inner, ret_plan, ret_text, problems);
 }
 
 /* Writes what was edited, if it is a good plan. Takes the text. */
@@ -147,7 +158,7 @@ int planstore_load_last_good(const struct config *config, const struct ip4_prefi
 	char *path = planstore_last_good_path(config);
 	int err = access(path, F_OK) < 0 && errno == ENOENT
 		? -ENOENT
-		: load(path, inner, ret_plan, NULL, problems);
+		: load(config, path, inner, ret_plan, NULL, problems);
 
 	free(path);
 	return err;

@@ -344,7 +344,8 @@ rm -rf "$STATE" "$RUN" "$T/log"
 chmod 600 "$PLAN"
 said=$(eipd -t 2>&1)
 is "a plan that it may not read: -t exits 1" $? 1
-like "a plan that it may not read: -t says so" "$said" "$PLAN:1: cannot be read: Permission denied"
+like "a plan that it may not read: -t says so" "$said" \
+	"$PLAN:1: cannot be read: Permission denied; give it to worker"
 chmod 644 "$PLAN"
 chmod 700 "$T/callback"
 conf dhcp.callback "$T/callback"

@@ -182,6 +182,7 @@ static char *show_pool(const void *field)
 
 #define AT(field) offsetof(struct config, field)
 #define TEXT_64   "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"
+#define PATH_97   "/" TEXT_64 "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb"
 #define TEXT_256  TEXT_64 TEXT_64 TEXT_64 TEXT_64
 
 static const struct key_row {
@@ -195,7 +196,7 @@ static const struct key_row {
 	{ "daemon", "state-dir", show_text, AT(daemon.state_dir), "/var/lib/eipd",
 		{ { "/srv/eipd", "/srv/eipd" } }, { "relative/path", "" } },
 	{ "daemon", "run-dir", show_text, AT(daemon.run_dir), "/run/eipd",
-		{ { "/tmp/r", "/tmp/r" } }, { "run", "" } },
+		{ { "/tmp/r", "/tmp/r" }, { PATH_97, PATH_97 } }, { "run", PATH_97 "/", "" } },
 	{ "daemon", "user", show_text, AT(daemon.user), "", { { "eipd", "eipd" }, { "", "" } },
 		{ TEXT_256 } },
 	{ "daemon", "log", show_text, AT(daemon.log), "syslog",
