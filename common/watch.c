@@ -3,6 +3,7 @@
 #include "common/watch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,12 +14,114 @@
 
 /* Editors write in several steps. */
 #define SETTLE_MS 200
+/* A directory that is missing comes back. */
+#define RETRY_MS 1000
+
+/* --- the way to the file ------------------------------------------------------------------ */
+
+static const char *name_of(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
+
+/* inotify's number, or -errno. */
+static int add_directory(int fd, const char *path)
+{
+	char *directory = xasprintf("%.*s", (int)(name_of(path) - path), path);
+	int number = inotify_add_watch(fd, directory,
+		IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_DELETE_SELF |
+			IN_MOVE_SELF | IN_ONLYDIR);
+	int err = number < 0 ? -errno : number;
+
+	free(directory);
+	return err;
+}
+
+/* What the link is to; NULL: it is none. The caller frees. */
+static char *target_of(const char *path)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(path, target, sizeof(target) - 1);
+
+	if (len <= 0)
+		return NULL;
+	target[len] = '\0';
+	return target[0] == '/' ? xstrdup(target)
+				: xasprintf("%.*s%s", (int)(name_of(path) - path), path, target);
+}
+
+static void forget(struct watch *watch)
+{
+	while (watch->step_count) {
+		struct watch_step *step = &watch->steps[--watch->step_count];
+
+		(void)inotify_rm_watch(watch->fd, step->directory);
+		free(step->path);
+	}
+}
+
+/* Anew, as any directory or link may be another one by now. */
+static int find_way(struct watch *watch)
+{
+	char *path = xstrdup(watch->path), *next;
+
+	forget(watch);
+	for (; path && watch->step_count < WATCH_STEPS_MAX; path = next) {
+		int directory = add_directory(watch->fd, path);
+
+		if (directory < 0) {
+			free(path);
+			return directory;
+		}
+		watch->steps[watch->step_count++] = (struct watch_step){ directory, path };
+		next = target_of(path);
+	}
+	free(path);
+	return 0;
+}
+
+/* --- events ------------------------------------------------------------------------------- */
+
+static bool is_link(const char *path)
+{
+	char *target = target_of(path);
+
+	free(target);
+	return target != NULL;
+}
+
+static bool concerns(const struct watch *watch, const struct inotify_event *event)
+{
+	/* events that were lost may have been ours */
+	if (event->mask & IN_Q_OVERFLOW)
+		return true;
+	for (size_t i = 0; i < watch->step_count; i++) {
+		const struct watch_step *step = &watch->steps[i];
+
+		if (event->wd != step->directory)
+			continue;
+		/* without a name: the directory itself, which has gone, or stands elsewhere */
+		if (!event->len)
+			return true;
+		/* a file that is new is empty yet, but a link is whole */
+		if (!strcmp(event->name, name_of(step->path)) &&
+			(!(event->mask & IN_CREATE) || is_link(step->path)))
+			return true;
+	}
+	return false;
+}
 
 static void settled(void *ctx)
 {
 	struct watch *watch = ctx;
+	bool was_lost = watch->lost;
 
-	watch->changed(watch->ctx);
+	watch->lost = find_way(watch) < 0;
+	if (watch->lost)
+		loop_timer_set(watch->loop, &watch->settle, RETRY_MS, settled, watch);
+	/* that it is lost is told once */
+	if (!watch->lost || !was_lost)
+		watch->changed(watch->ctx);
 }
 
 static void take_events(void *ctx, uint32_t events)
@@ -35,9 +138,7 @@ static void take_events(void *ctx, uint32_t events)
 	for (ssize_t i = 0; i < len;) {
 		const struct inotify_event *event = (const void *)(buf.bytes + i);
 
-		/* events that were lost may have been ours */
-		if (event->mask & IN_Q_OVERFLOW ||
-			(event->len && !strcmp(event->name, watch->name)))
+		if (concerns(watch, event))
 			loop_timer_set(watch->loop, &watch->settle, SETTLE_MS, settled, watch);
 		i += (ssize_t)(sizeof(*event) + event->len);
 	}
@@ -46,26 +147,19 @@ static void take_events(void *ctx, uint32_t events)
 int watch_start(struct watch *watch, struct loop *loop, const char *path,
 	void (*changed)(void *ctx), void *ctx)
 {
-	const char *slash = strrchr(path, '/');
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), err = 0;
-	char *directory;
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), err;
 
 	if (fd < 0)
 		return -errno;
-	directory = slash == path ? xstrdup("/") : xasprintf("%.*s", (int)(slash - path), path);
-	if (inotify_add_watch(fd, directory,
-		    IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR) < 0)
-		err = -errno;
-	free(directory);
-	if (err) {
-		close(fd);
-		return err;
-	}
 	*watch = (struct watch){
-		.loop = loop, .fd = fd, .name = slash + 1, .changed = changed, .ctx = ctx
+		.loop = loop, .path = path, .fd = fd, .changed = changed, .ctx = ctx
 	};
 	loop_watch(loop, &watch->ready, fd, EPOLLIN, take_events, watch);
-	return 0;
+	err = find_way(watch);
+	watch->lost = err < 0;
+	if (watch->lost)
+		loop_timer_set(loop, &watch->settle, RETRY_MS, settled, watch);
+	return err;
 }
 
 void watch_stop(struct watch *watch)
@@ -74,6 +168,7 @@ void watch_stop(struct watch *watch)
 		return;
 	loop_timer_cancel(watch->loop, &watch->settle);
 	loop_unwatch(watch->loop, &watch->ready);
+	forget(watch);
 	close(watch->fd);
 	watch->loop = NULL;
 }

@@ -37,4 +37,47 @@ check "and the next change after it" wait_for 5 has "vm-001 vm-003 vm-002"
 is "each of the two once" $(($(reloads) - before)) 2
 daemon_end TERM
 check "the stop was clean" not test -e "$RUN/eipd.pid"
+
+# ---- a link, and directories that come and go
+# put FILE LINE…: a plan there
+put() { printf '%s\n' "${@:2}" >"$1"; }
+one="$MAC1,vm-001,$IP1" two="$MAC2,vm-002,$IP2"
+mkdir "$T/place" "$T/data" "$T/other"
+put "$T/data/plan" "$one"
+put "$T/other/plan" "$two"
+ln -s ../data/plan "$T/place/plan"
+conf plan.file "$T/place/plan"
+daemon_up
+put "$T/data/plan" "$one" "$two"
+check "behind a link: a file that is written in place is taken over" wait_for 5 has "vm-001 vm-002"
+put "$T/data/new" "$two" && mv "$T/data/new" "$T/data/plan"
+check "behind a link: a file that is replaced is taken over" wait_for 5 has vm-002
+rm "$T/data/plan"
+check "behind a link: one that goes is refused" wait_for 5 refused_now
+put "$T/data/plan" "$one"
+check "behind a link: one that comes back is taken over" wait_for 5 has vm-001
+ln -s "$T/other/plan" "$T/place/new" && mv "$T/place/new" "$T/place/plan"
+check "a link that is replaced is followed" wait_for 5 has vm-002
+put "$T/other/plan" "$one" "$two"
+check "and what is there now is watched" wait_for 5 has "vm-001 vm-002"
+rm "$T/place/plan"
+check "a link that goes is refused" wait_for 5 refused_now
+ln -s "$T/data/plan" "$T/place/plan"
+check "one that comes back is taken over" wait_for 5 has vm-001
+mkdir "$T/place.new"
+put "$T/place.new/plan" "$two"
+mv "$T/place" "$T/place.old" && mv "$T/place.new" "$T/place"
+check "a directory that is replaced is looked at" wait_for 5 has vm-002
+put "$T/place/plan" "$one" "$two"
+check "and watched" wait_for 5 has "vm-001 vm-002"
+rm -r "$T/place"
+check "a directory that goes is noticed" wait_for 5 refused_now
+mkdir "$T/place.new"
+put "$T/place.new/plan" "$one"
+mv "$T/place.new" "$T/place"
+check "one that comes back is looked at" wait_for 5 has vm-001
+check "and heals the error" wait_for 5 accepted_now
+put "$T/place/plan" "$two"
+check "and watched again" wait_for 5 has vm-002
+daemon_end TERM
 done_testing
