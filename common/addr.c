@@ -325,3 +325,11 @@ char *text_printable(char *dst, size_t size, const void *src, size_t len)
 	dst[out] = '\0';
 	return dst;
 }
+
+void text_make_line(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
+			*text = '?';
+	}
+}

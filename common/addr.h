@@ -79,5 +79,7 @@ int time_parse(const char *s, uint32_t *ret);
  * Always terminates; cuts off what does not fit (an escape is never cut in two). Returns dst.
  */
 char *text_printable(char *dst, size_t size, const void *src, size_t len);
+/* In place: what is not printable ASCII becomes '?'. What is left is one line, and UTF-8. */
+void text_make_line(char *text);
 
 #endif

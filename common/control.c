@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/account.h"
+#include "common/addr.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -400,7 +401,7 @@ static void start_request(struct client *client, const char *line, size_t len)
 	request->json = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
 	command = json_object_get(request->json, "command");
 	if (!json_is_array(command) || json_array_size(command) > ARGS_MAX) {
-		control_refuse(request, NULL, "not a request; expected {\"command\":[…]}");
+		control_refuse(request, NULL, "not a request; expected {\"command\":[...]}");
 		return;
 	}
 	json_array_foreach(command, i, word)
@@ -475,10 +476,7 @@ void control_refuse(struct control_request *request, json_t *details, const char
 	text = xvasprintf(format, args);
 	va_end(args);
 	/* it may quote what the client said; an error is one line */
-	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	}
+	text_make_line(text);
 	json_object_set_new(reply, "ok", json_false());
 	json_object_set_new(reply, "error", json_string(text));
 	free(text);

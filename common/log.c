@@ -18,6 +18,8 @@
 #include "common/memory.h"
 #include "common/statefile.h"
 
+#define LOG_MODE 0640
+
 static struct {
 	enum { TO_STDERR, TO_SYSLOG, TO_FILE } where;
 	enum config_log_level level;
@@ -25,12 +27,12 @@ static struct {
 	int fd;
 } sink = { .where = TO_STDERR, .level = LOG_LEVEL_INFO, .fd = -1 };
 
-static int open_file(const char *path)
+int log_open_file(const char *path, mode_t mode)
 {
 	int fd;
 
 	(void)statefile_mkdir_parent(path);
-	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -81,7 +83,7 @@ int log_open(const char *target, enum config_log_level level)
 		sink.where = TO_SYSLOG;
 		sink.fd = open_syslog();
 	} else {
-		int fd = open_file(target);
+		int fd = log_open_file(target, LOG_MODE);
 
 		if (fd < 0)
 			return fd;
@@ -98,7 +100,7 @@ void log_reopen(void)
 
 	if (sink.where != TO_FILE)
 		return;
-	fd = open_file(sink.path);
+	fd = log_open_file(sink.path, LOG_MODE);
 	if (fd < 0) {
 		log_warning("log: %s cannot be opened anew: %s", sink.path, strerror(-fd));
 		return;
@@ -122,10 +124,7 @@ static void emit(enum config_log_level level, const char *format, va_list args)
 	int len;
 
 	vsnprintf(text, sizeof(text), format, args);
-	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = '?';
-	}
+	text_make_line(text);
 	now = time(NULL);
 	localtime_r(&now, &tm);
 	if (sink.where == TO_SYSLOG) {

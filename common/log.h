@@ -3,11 +3,13 @@
  * log: the daemon's messages, one line each, to syslog, standard error or a file.
  *
  * Only the edges log (eipd.c, dhcpd.c, natmgr.c, …); what is pure returns its reason. Lines begin
- * with the subject: "dhcp: …", "nat: …". Control characters in a message are replaced by '?'. A
- * line for which there is no room at once is lost: nothing waits for a reader.
+ * with the subject: "dhcp: …", "nat: …". What is not printable ASCII is replaced by '?'. A line
+ * for which there is no room at once is lost: nothing waits for a reader.
  */
 #ifndef EIPD_COMMON_LOG_H
 #define EIPD_COMMON_LOG_H
+
+#include <sys/types.h>
 
 #include "common/config.h"
 
@@ -18,6 +20,8 @@
 int log_open(const char *target, enum config_log_level level);
 /* Opens a log file anew, for whoever rotated it away; keeps the old one where that fails. */
 void log_reopen(void);
+/* A log of any kind, made with its directory where it is not there; a descriptor or -errno. */
+int log_open_file(const char *path, mode_t mode);
 /* Messages of this level are wanted. */
 bool log_enabled(enum config_log_level level);
 

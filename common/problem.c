@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/addr.h"
 #include "common/memory.h"
 
 void problem_add(struct problems *problems, const char *file, unsigned line, const char *format,
@@ -21,10 +22,7 @@ void problem_add(struct problems *problems, const char *file, unsigned line, con
 	va_start(args, format);
 	text = xvasprintf(format, args);
 	va_end(args);
-	for (char *c = text; *c; c++) {
-		if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f)
-			*c = '?';
-	}
+	text_make_line(text);
 	/* grow by doubling: a plan of 100,000 bad lines must not take minutes */
 	if ((problems->count & (problems->count + 1)) == 0)
 		problems->list = xrealloc(problems->list, problems->count * 2 + 2,

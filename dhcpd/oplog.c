@@ -3,14 +3,13 @@
 #include "dhcpd/oplog.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/memory.h"
-#include "common/statefile.h"
 
 /* A line is shorter than this: time, event, MAC, IP, name. */
 #define LINE_ROOM 192
@@ -21,11 +20,9 @@ static int open_file(struct oplog *oplog)
 
 	if (!*oplog->path)
 		return 0;
-	(void)statefile_mkdir_parent(oplog->path);
-	fd = open(oplog->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK,
-		0644);
+	fd = log_open_file(oplog->path, 0644);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (oplog->fd >= 0)
 		close(oplog->fd);
 	oplog->fd = fd;
