@@ -37,7 +37,7 @@ say = $(if $(V),,@echo "  $(1)	$(2)";)
 
 # SECCOMP=1: with a filter of system calls
 PACKAGES := libpcap libip4tc libnl-3.0 jansson $(if $(SECCOMP),libseccomp)
-CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"'
+CPPFLAGS += -I. -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 # headers of libraries are not ours to warn about
 INCLUDES := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
 ALL_CFLAGS = $(INCLUDES) -std=c11 $(WARNINGS) -MMD -MP -pthread $(HARDEN_CFLAGS) $(CFLAGS)
@@ -126,7 +126,7 @@ $(STATIC)/eipd: $(STATIC_OBJECTS)
 	$(Q)ln -sf eipd $(STATIC)/eipctl
 
 $(STATIC)/obj/eipd.o $(STATIC)/obj/eipctl.o: RENAME = -Dmain=$(*F)_main -include common/multicall.h
-$(STATIC)/obj/%.o: %.c $(LIBRARIES)
+$(STATIC)/obj/%.o: %.c $(LIBRARIES) $(O)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(STATIC_CC) -isystem $(STATIC)/include $(CPPFLAGS) -std=c11 $(WARNINGS) \
 		-MMD -MP $(STATIC_CFLAGS) $(RENAME) -c -o $@ $<

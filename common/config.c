@@ -69,7 +69,7 @@ static const struct key keys[] = {
 	{ "outer", "probe", "yes", AT(outer.probe), config_set_bool, YES_OR_NO },
 	{ "outer", "announce", "3", AT(outer.announce), config_set_announce,
 		"a number from 0 to 100" },
-	{ "plan", "file", "/etc/eipd/network.conf", AT(plan.file), config_set_path,
+	{ "plan", "file", CONFIG_DEFAULT_PLAN, AT(plan.file), config_set_path,
 		"the absolute path of a file" },
 	{ "plan", "watch", "no", AT(plan.watch), config_set_bool, YES_OR_NO },
 	{ "dhcp", "authoritative", "yes", AT(dhcp.authoritative), config_set_bool, YES_OR_NO },

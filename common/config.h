@@ -16,7 +16,12 @@
 #include "common/addr.h"
 #include "common/problem.h"
 
-#define CONFIG_DEFAULT_PATH    "/etc/eipd/eipd.conf"
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+
+#define CONFIG_DEFAULT_PATH    SYSCONFDIR "/eipd/eipd.conf"
+#define CONFIG_DEFAULT_PLAN    SYSCONFDIR "/eipd/network.conf"
 #define CONFIG_DEFAULT_RUN_DIR "/run/eipd"
 
 enum config_log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };

@@ -70,5 +70,8 @@ is "one that is asked for stays" \
 	"$(flags CFLAGS="-O2 -D_FORTIFY_SOURCE=1" | grep -o 'FORTIFY_SOURCE=.')" "FORTIFY_SOURCE=1"
 is "CFLAGS come last" "$(flags CFLAGS="-O2 -fno-stack-protector" | grep -o -e '-f[a-z]*-\?stack-protector[a-z-]*' |
 	tail -n 1)" "-fno-stack-protector"
+make -s -C "$ROOT" O="$T/build" SYSCONFDIR=/srv/etc "$T/build/eipd.o" "$T/build/common/config.o" >"$T/make" 2>&1
+check "SYSCONFDIR is where the configuration is" grep -aq /srv/etc/eipd/eipd.conf "$T/build/eipd.o"
+check "and the plan" grep -aq /srv/etc/eipd/network.conf "$T/build/common/config.o"
 is "HARDEN=no leaves it out" "$(flags HARDEN=no | count 'FORTIFY|stack-protector|PIE')" 0
 done_testing

@@ -31,7 +31,8 @@ def run(*command):
 def table_of_keys():
     """{(section, key): default, None where it must be given} from the tables of config.c; the
     options of [dhcp] stand in [tag NAME] as well."""
-    macros = dict(re.findall(r'#define (\w+) +"([^"]*)"', read("common/config.h")))
+    macros = {name: ("/etc" if base else "") + text for name, base, text in re.findall(
+        r'#define (\w+) +(SYSCONFDIR )?"([^"]*)"', read("common/config.h"))}
     keys = {}
     for section, key, default in re.findall(r'^\t\{ "([a-z]+)", "([a-z-]+)", ("[^"]*"|\w+),',
                                             read("common/config.c"), re.M):
