@@ -276,7 +276,7 @@ rebuilt "a file cut off" < <(printf %s "${good:0:${#good}-9}")
 rebuilt "a file with a block of zeros" < <(printf '%s\n' "$good" | head -n 2; head -c 512 /dev/zero)
 rebuilt "a line too many" < <(printf '%s\nbind 20.251.48.104\n' "$good")
 rebuilt "a later version" < <(sed '1s/version 1/version 7/' <<<"$good")
-rebuilt "the source's line" < <(sed "s/bind $EIP3 .*/bind $EIP3/" <<<"$good")
+rebuilt "the source's line" < <(printf '%s\n' "$good" | sed "s/bind $EIP3 .*/bind $EIP3/")
 
 # The host crashed, so the kernel says nothing: all good lines count.
 daemon_end KILL
