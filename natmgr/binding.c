@@ -83,30 +83,6 @@ static bool had_it(const struct cooldown *cooling, const struct vm *vm)
 	return !strcasecmp(cooling->vm, vm->name) || mac_equal(&cooling->mac, &vm->mac);
 }
 
-static bool may_have(const struct binding_table *table, uint32_t address, const char *vm,
-	time_t now)
-{
-	const struct cooldown *cooling = binding_cooling(table, address, now);
-
-	return !binding_find(table, address) && !forward_of(table, address) &&
-		!binding_is_foreign(table, address) && (!cooling || !strcasecmp(cooling->vm, vm));
-}
-
-uint32_t binding_choose(const struct binding_table *table, const struct config *config,
-	const char *vm, uint32_t from, time_t now)
-{
-	for (size_t i = 0; i < config->outer.pool_count; i++) {
-		const struct ip4_range *range = &config->outer.pool[i];
-		uint32_t address = range->first > from ? range->first : from;
-
-		for (; address <= range->last; address++) {
-			if (may_have(table, address, vm, now))
-				return address;
-		}
-	}
-	return 0;
-}
-
 bool binding_serves(const struct binding_table *table, const char *vm)
 {
 	for (size_t i = 0; i < table->forward_count; i++) {
@@ -555,7 +531,12 @@ int forward_del(struct binding_table *table, const struct config *config,
 	return -EINVAL;
 }
 
-/* --- all at once -------------------------------------------------------------------------- */
+/* --- free addresses ----------------------------------------------------------------------- */
+
+static bool passes(const struct address_filter *filter, uint32_t address)
+{
+	return !filter || filter->passes(filter->ctx, address);
+}
 
 /* The addresses that nobody may be given, sorted: bound, shared, cooling down. */
 static uint32_t *taken_addresses(const struct binding_table *table, time_t now, size_t *ret_count)
@@ -583,7 +564,8 @@ static uint32_t *taken_addresses(const struct binding_table *table, time_t now, 
 /* Goes through the pool in ascending order, leaving out what is taken. */
 struct pool_walk {
 	const struct config *config;
-	const uint32_t *taken;
+	const struct address_filter *filter;
+	uint32_t *taken;
 	size_t taken_count, range;
 	uint64_t next; /* 0: at the head of the range */
 };
@@ -598,9 +580,10 @@ static uint32_t next_free(struct pool_walk *walk)
 		while (walk->next <= range->last) {
 			uint32_t address = (uint32_t)walk->next++;
 
-			if (!walk->taken_count ||
-				!bsearch(&address, walk->taken, walk->taken_count, sizeof(address),
-					ip4_compare))
+			if ((!walk->taken_count ||
+				    !bsearch(&address, walk->taken, walk->taken_count,
+					    sizeof(address), ip4_compare)) &&
+				passes(walk->filter, address))
 				return address;
 		}
 	}
@@ -627,44 +610,79 @@ static bool *served_vms(const struct binding_table *table, const struct plan *pl
 	return served;
 }
 
+/* It cools down, and the VM that had it may have it again. */
+static bool may_return(const struct binding_table *table, const struct config *config,
+	const struct cooldown *cooling, time_t now, const struct address_filter *filter)
+{
+	return cooling->until > now && config_pool_contains(config, cooling->address) &&
+		!binding_is_foreign(table, cooling->address) && passes(filter, cooling->address);
+}
+
 /* An address that cools down from this VM; 0: none does. */
 static uint32_t cooling_for(const struct binding_table *table, const struct config *config,
-	const struct vm *vm, time_t now)
+	const struct vm *vm, time_t now, const struct address_filter *filter)
 {
 	for (size_t i = 0; i < table->cooling_count; i++) {
 		const struct cooldown *cooling = &table->cooling[i];
 
-		if (cooling->until > now && had_it(cooling, vm) &&
-			config_pool_contains(config, cooling->address) &&
-			!binding_is_foreign(table, cooling->address))
+		if (had_it(cooling, vm) && may_return(table, config, cooling, now, filter))
 			return cooling->address;
 	}
 	return 0;
 }
 
-size_t binding_auto(struct binding_table *table, const struct config *config,
-	const struct plan *plan, time_t now)
+/* The same for all VMs, by the plan's index. */
+static uint32_t *cooling_for_all(const struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now, const struct address_filter *filter)
 {
-	struct pool_walk walk = { .config = config };
-	uint32_t *taken = taken_addresses(table, now, &walk.taken_count), address = 1;
+	uint32_t *addresses = xcalloc(plan_count(plan), sizeof(*addresses));
+
+	for (size_t i = table->cooling_count; i-- > 0;) {
+		const struct cooldown *cooling = &table->cooling[i];
+		const struct vm *vm = binding_vm(plan, cooling->vm, &cooling->mac);
+
+		if (vm && may_return(table, config, cooling, now, filter))
+			addresses[plan_index(plan, vm)] = cooling->address;
+	}
+	return addresses;
+}
+
+uint32_t binding_choose(const struct binding_table *table, const struct config *config,
+	const struct vm *vm, time_t now, const struct address_filter *filter)
+{
+	struct pool_walk walk = { .config = config, .filter = filter };
+	uint32_t address = vm ? cooling_for(table, config, vm, now, filter) : 0;
+
+	if (address)
+		return address;
+	walk.taken = taken_addresses(table, now, &walk.taken_count);
+	address = next_free(&walk);
+	free(walk.taken);
+	return address;
+}
+
+size_t binding_auto(struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now, const struct address_filter *filter,
+	struct binding **ret_given)
+{
+	struct pool_walk walk = { .config = config, .filter = filter };
+	uint32_t *cooling = cooling_for_all(table, config, plan, now, filter);
 	bool *served = served_vms(table, plan);
 	uint8_t *labels = taken_labels(table, highest_label(table, plan_count(plan)));
 	unsigned label = 1;
 	size_t count = 0;
 
-	walk.taken = taken;
-	for (size_t i = 0; i < plan_count(plan) && address; i++) {
+	walk.taken = taken_addresses(table, now, &walk.taken_count);
+	for (size_t i = 0; i < plan_count(plan); i++) {
 		const struct vm *vm = plan_vm(plan, i);
 		struct binding binding = { 0 };
 
 		if (served[i])
 			continue;
 		/* what it had last, while that cools down for it; else the next of the pool */
-		binding.address = cooling_for(table, config, vm, now);
+		binding.address = cooling[i] ? cooling[i] : next_free(&walk);
 		if (!binding.address)
-			binding.address = address = next_free(&walk);
-		if (!binding.address)
-			break;
+			continue;
 		while (labels[label])
 			label++;
 		binding.label = label++;
@@ -675,7 +693,10 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 	}
 	free(labels);
 	free(served);
-	free(taken);
+	free(cooling);
+	free(walk.taken);
+	*ret_given = count ? xmemdup(&table->list[table->count - count], count * sizeof(**ret_given))
+			   : NULL;
 	return count;
 }
 

@@ -102,16 +102,26 @@ int forward_add(struct binding_table *table, const struct config *config, const 
 int forward_del(struct binding_table *table, const struct config *config,
 	const struct forward *wanted, time_t now, char **ret_error);
 
-/* Gives each VM of the plan that has no address one of the pool, while there is one. How many. */
-size_t binding_auto(struct binding_table *table, const struct config *config,
-	const struct plan *plan, time_t now);
+/* What the caller knows of addresses beside the table: whether one can be given. */
+struct address_filter {
+	bool (*passes)(const void *ctx, uint32_t address);
+	const void *ctx;
+};
 
 /*
- * A free address of the pool for the VM, at or above `from`; 0 if there is none. One that cools
- * down is free for the VM that had it last.
+ * A free address of the pool for the VM: one that cools down from it, else the lowest; 0 if there
+ * is none. `vm` NULL: for a new one; `filter` NULL: any.
  */
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
-	const char *vm, uint32_t from, time_t now);
+	const struct vm *vm, time_t now, const struct address_filter *filter);
+
+/*
+ * Gives each VM of the plan that has neither an address nor ports of one such an address, while
+ * there is one. How many; they are copied to *ret_given, which the caller frees.
+ */
+size_t binding_auto(struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now, const struct address_filter *filter,
+	struct binding **ret_given);
 
 /*
  * Follows a new plan: a VM with a new name keeps its addresses, one that left loses them, and its

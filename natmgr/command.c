@@ -221,17 +221,20 @@ static bool is_asked_for(const struct commands *commands, uint32_t address)
 	return false;
 }
 
-/* An address for a bind that names none; 0: none is left. */
-static uint32_t choose(const struct commands *commands, const char *vm, uint32_t from)
+static bool is_open(const void *ctx, uint32_t address)
 {
-	const struct binding_table *table = keeper_table(commands->keeper);
-	uint32_t address = binding_choose(table, commands->config, vm, from, binding_seconds());
+	const struct commands *commands = ctx;
 
-	while (address &&
-		(conflict_find(&commands->conflicts, address) || is_asked_for(commands, address)))
-		address = binding_choose(table, commands->config, vm, address + 1,
-			binding_seconds());
-	return address;
+	return !conflict_find(&commands->conflicts, address) && !is_asked_for(commands, address);
+}
+
+/* An address for a bind that names none; 0: none is left. */
+static uint32_t choose(const struct commands *commands, const char *vm)
+{
+	const struct address_filter filter = { is_open, commands };
+
+	return binding_choose(keeper_table(commands->keeper), commands->config,
+		plan_by_name(keeper_plan(commands->keeper), vm), binding_seconds(), &filter);
 }
 
 static void refuse_full(struct order *order)
@@ -265,8 +268,8 @@ static void answered(void *ctx, const struct mac *mac)
 				commands->config->outer.interface, mac_format(mac, owner)));
 		return;
 	}
-	order->address = choose(commands, order->vm, 0);
-	if (order->address || !order->chosen)
+	order->address = choose(commands, order->vm);
+	if (order->address)
 		ask_or_submit(order);
 	else
 		refuse_full(order);
@@ -364,7 +367,7 @@ static void command_bind(void *ctx, struct control_request *request, unsigned ar
 	order = order_new(commands, request, VERB_BIND);
 	memcpy(order->vm, vm, sizeof(vm));
 	order->chosen = argc < 2;
-	order->address = order->chosen ? choose(commands, vm, 0) : address;
+	order->address = order->chosen ? choose(commands, vm) : address;
 	if (order->address || !order->chosen)
 		ask_or_submit(order);
 	else
@@ -539,7 +542,6 @@ static bool is_being_served(const struct commands *commands, const char *vm)
 void commands_auto_bind(struct commands *commands)
 {
 	const struct plan *plan = keeper_plan(commands->keeper);
-	uint32_t from = 0;
 
 	if (!commands->config->nat.auto_bind || !commands->config->outer.probe)
 		return;
@@ -551,10 +553,9 @@ void commands_auto_bind(struct commands *commands)
 		if (binding_serves(keeper_table(commands->keeper), vm->name) ||
 			is_being_served(commands, vm->name))
 			continue;
-		address = choose(commands, vm->name, from);
+		address = choose(commands, vm->name);
 		if (!address)
 			return;
-		from = address + 1;
 		order = order_new(commands, NULL, VERB_BIND);
 		snprintf(order->vm, sizeof(order->vm), "%s", vm->name);
 		order->chosen = true;

@@ -462,8 +462,8 @@ void keeper_links_changed(struct keeper *keeper, bool links)
 struct follow {
 	struct keeper_change change;
 	struct keeper *keeper;
-	struct binding *lost;
-	size_t lost_count, given;
+	struct binding *lost, *given;
+	size_t lost_count, given_count;
 	void (*done)(void *ctx, const char *error);
 	void *ctx;
 };
@@ -477,31 +477,31 @@ static bool follow_plan(struct keeper *keeper, struct binding_table *table, stru
 	free(follow->lost);
 	changed = binding_follow(table, keeper->config, keeper->plan, now, &follow->lost,
 		&follow->lost_count);
-	/* where the wire has to be asked first, auto-bind is a matter of commands */
-	follow->given = keeper->config->nat.auto_bind && !keeper->config->outer.probe
-		? binding_auto(table, keeper->config, keeper->plan, now)
-		: 0;
-	return changed || follow->given;
+	free(follow->given);
+	follow->given = NULL;
+	follow->given_count = 0;
+	/* where the wire has to be asked first, that is a matter of auto_bind */
+	if (keeper->config->nat.auto_bind && !keeper->config->outer.probe)
+		follow->given_count = binding_auto(table, keeper->config, keeper->plan, now, NULL,
+			&follow->given);
+	return changed || follow->given_count;
 }
 
 static void log_follow(const struct keeper *keeper, const struct follow *follow)
 {
-	const struct binding_table *table = &keeper->table;
 	char address[IP4_STRLEN];
 
 	for (size_t i = 0; i < follow->lost_count; i++)
 		keeper->hooks.followed(keeper->hooks.ctx, &follow->lost[i], true);
-	/* what was given stands at the end */
-	for (size_t i = 0; i < follow->given && i < table->count; i++)
-		keeper->hooks.followed(keeper->hooks.ctx, &table->list[table->count - 1 - i],
-			false);
+	for (size_t i = 0; i < follow->given_count; i++)
+		keeper->hooks.followed(keeper->hooks.ctx, &follow->given[i], false);
 
 	for (size_t i = 0; i < follow->lost_count; i++)
 		log_info("nat: %s is free again: %s left the plan",
 			ip4_format(follow->lost[i].address, address), follow->lost[i].vm);
-	if (follow->given)
+	if (follow->given_count)
 		log_info("nat: %zu VMs were given an address of the pool (auto-bind)",
-			follow->given);
+			follow->given_count);
 }
 
 static int apply_follow(struct keeper_change *change, struct binding_table *table, char **ret_error)
@@ -520,6 +520,7 @@ static void end_follow(struct keeper_change *change, int result, const char *err
 	log_follow(follow->keeper, follow);
 	follow->done(follow->ctx, error);
 	free(follow->lost);
+	free(follow->given);
 	free(follow);
 }
 
@@ -567,6 +568,7 @@ static int load_state(struct keeper *keeper, char **ret_error)
 	changed = follow_plan(keeper, &keeper->table, &follow) || changed;
 	log_follow(keeper, &follow);
 	free(follow.lost);
+	free(follow.given);
 	warn_outside_pool(keeper);
 	err = changed ? binding_store_save(keeper->state_path, keeper->config, &keeper->table) : 0;
 	if (err && damaged) {

@@ -44,9 +44,15 @@ struct step {
 	const char *error; /* part of it */
 };
 
+static bool is_at_least(const void *ctx, uint32_t address)
+{
+	return address >= *(const uint32_t *)ctx;
+}
+
 static int run(struct binding_table *table, const struct config *config, const struct plan *plan,
 	const struct step *step, char **ret_error)
 {
+	const struct address_filter filter = { is_at_least, &step->address };
 	uint32_t address;
 
 	switch (step->operation) {
@@ -59,7 +65,8 @@ static int run(struct binding_table *table, const struct config *config, const s
 		return binding_move(table, config, plan, step->address, step->vm, step->now,
 			ret_error);
 	case CHOOSE:
-		address = binding_choose(table, config, step->vm, step->address, step->now);
+		address = binding_choose(table, config, plan_by_name(plan, step->vm), step->now,
+			&filter);
 		return address ? (int)(address & 255) : -1;
 	case COOL:
 		return binding_cool(table, config, step->now);
@@ -162,7 +169,7 @@ static const struct binding_row {
 		{ { BIND, "vm-001", P(99), 0, 1 }, { BIND, "vm-001", P(101), 0, 1 },
 			{ CHOOSE, "vm-001", 0, 0, 100 }, { CHOOSE, "vm-001", P(101), 0, 102 } },
 		"20.251.48.99=vm-001:1 20.251.48.101=vm-001:2" },
-	{ "choose: at or above", "",
+	{ "choose: what the caller lets pass", "",
 		{ { CHOOSE, "vm-001", P(110), 0, 110 }, { CHOOSE, "vm-001", P(111), 0, -1 },
 			{ CHOOSE, "vm-001", UINT32_MAX, 0, -1 } },
 		"" },
@@ -171,6 +178,10 @@ static const struct binding_row {
 			{ CHOOSE, "vm-002", 0, 101, 100 }, { CHOOSE, "vm-001", 0, 101, 99 },
 			{ CHOOSE, "vm-002", 0, 160, 99 } },
 		"20.251.48.99~vm-001@160" },
+	{ "choose: what cools down for the VM rather than another", "cooldown = 60\n",
+		{ { BIND, "vm-001", P(105), 100, 1 }, { UNBIND, NULL, P(105), 100, 1 },
+			{ CHOOSE, "vm-001", 0, 101, 105 }, { CHOOSE, "vm-001", P(106), 101, 106 } },
+		"20.251.48.105~vm-001@160" },
 };
 
 static struct config *config_with(const char *nat)
@@ -230,10 +241,10 @@ static void test_choose_exhausted(void **state)
 
 	(void)state;
 	for (unsigned n = 99; n <= 110; n++) {
-		assert_int_equal(binding_choose(&table, config, "vm-001", 0, 0), P(n));
+		assert_int_equal(binding_choose(&table, config, NULL, 0, NULL), P(n));
 		assert_int_equal(binding_bind(&table, config, plan, "vm-001", P(n), 0, &error), 1);
 	}
-	assert_int_equal(binding_choose(&table, config, "vm-001", 0, 0), 0);
+	assert_int_equal(binding_choose(&table, config, NULL, 0, NULL), 0);
 	binding_table_done(&table);
 	plan_free(plan);
 	config_free(config);
@@ -248,16 +259,14 @@ static void test_choose_across_ranges(void **state)
 	char *error = NULL;
 
 	(void)state;
-	assert_int_equal(binding_choose(&table, config, "vm-001", IP4(20, 0, 0, 3), 0),
-		IP4(20, 0, 0, 5));
 	for (size_t i = 0; i < COUNT(expected); i++) {
-		uint32_t address = binding_choose(&table, config, "vm-001", 0, 0);
+		uint32_t address = binding_choose(&table, config, NULL, 0, NULL);
 
 		assert_int_equal(address, IP4(20, 0, 0, expected[i]));
 		assert_int_equal(binding_bind(&table, config, plan, "vm-001", address, 0, &error),
 			1);
 	}
-	assert_int_equal(binding_choose(&table, config, "vm-001", 0, 0), 0);
+	assert_int_equal(binding_choose(&table, config, NULL, 0, NULL), 0);
 	binding_table_done(&table);
 	plan_free(plan);
 	config_free(config);
@@ -643,6 +652,19 @@ static void test_copy(void **state)
 
 /* --- auto-bind ---------------------------------------------------------------------------- */
 
+/* How many were given one: those at the end of the table. */
+static size_t give_all(struct binding_table *table, const struct config *config,
+	const struct plan *plan, time_t now, const struct address_filter *filter)
+{
+	struct binding *given;
+	size_t count = binding_auto(table, config, plan, now, filter, &given);
+
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(given[i].address, table->list[table->count - count + i].address);
+	free(given);
+	return count;
+}
+
 static void test_auto(void **state)
 {
 	struct config *config = config_with("");
@@ -652,12 +674,12 @@ static void test_auto(void **state)
 
 	(void)state;
 	assert_int_equal(binding_bind(&table, config, plan, "vm-002", P(99), 0, &error), 1);
-	assert_int_equal(binding_auto(&table, config, plan, 0), 2);
+	assert_int_equal(give_all(&table, config, plan, 0, NULL), 2);
 	text = dump(&table);
 	assert_string_equal(text,
 		"20.251.48.99=vm-002:1 20.251.48.100=vm-001:2 20.251.48.101=vm-003:3");
 	free(text);
-	assert_int_equal(binding_auto(&table, config, plan, 0), 0);
+	assert_int_equal(give_all(&table, config, plan, 0, NULL), 0);
 	binding_table_done(&table);
 	plan_free(plan);
 	config_free(config);
@@ -670,11 +692,46 @@ static void test_auto_while_there_are_any(void **state)
 	struct binding_table table = { 0 };
 
 	(void)state;
-	assert_int_equal(binding_auto(&table, config, plan, 0), 2);
+	assert_int_equal(give_all(&table, config, plan, 0, NULL), 2);
 	assert_int_equal(table.list[1].address, IP4(20, 0, 0, 9));
-	assert_int_equal(binding_auto(&table, config, plan, 0), 0);
+	assert_int_equal(give_all(&table, config, plan, 0, NULL), 0);
 	binding_table_done(&table);
 	plan_free(plan);
+	config_free(config);
+}
+
+/* Under a new name, too; and who has none to come back to does not stop the others. */
+static void test_auto_after_cooldown(void **state)
+{
+	struct config *config = config_of("pool = 20.0.0.1-20.0.0.2\n[nat]\ncooldown = 60\n");
+	struct plan *before = plan_of(PLAN);
+	struct plan *after = plan_of("02:00:00:00:00:01,vm-001,10.77.0.11\n"
+				     "02:00:00:00:00:03,web,10.77.0.13\n");
+	const uint32_t least = IP4(20, 0, 0, 2);
+	const struct address_filter filter = { is_at_least, &least };
+	struct binding_table table = { 0 };
+	char *error = NULL, *text;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(binding_bind(&table, config, before, i ? "vm-003" : "vm-002",
+					 IP4(20, 0, 0, 1) + i, 0, &error),
+			1);
+		assert_int_equal(binding_unbind(&table, config, IP4(20, 0, 0, 1) + i, 0, &error),
+			1);
+	}
+	assert_int_equal(binding_choose(&table, config, plan_by_name(after, "web"), 1, NULL),
+		IP4(20, 0, 0, 2));
+	assert_int_equal(give_all(&table, config, after, 1, &filter), 1);
+	text = dump(&table);
+	assert_string_equal(text, "20.0.0.2=web:1 20.0.0.1~vm-002@60");
+	free(text);
+	/* then anybody's, where the caller lets it pass */
+	assert_int_equal(give_all(&table, config, after, 60, &filter), 0);
+	assert_int_equal(give_all(&table, config, after, 60, NULL), 1);
+	binding_table_done(&table);
+	plan_free(before);
+	plan_free(after);
 	config_free(config);
 }
 
@@ -700,7 +757,7 @@ static void test_auto_labels(void **state)
 							 IP4(20, 0, 0, 1) + i, 0, &error),
 					1);
 		}
-		binding_auto(&table, config, plan, 0);
+		give_all(&table, config, plan, 0, NULL);
 		for (size_t i = 0; i < table.count; i++) {
 			for (size_t k = 0; k < i; k++)
 				assert_int_not_equal(table.list[i].label, table.list[k].label);
@@ -874,7 +931,7 @@ static void test_shared_address(void **state)
 				 false, &error),
 		1);
 	/* it is neither free nor anybody's as a whole */
-	assert_int_equal(binding_choose(&table, config, "vm-003", 0, 0), P(100));
+	assert_int_equal(binding_choose(&table, config, NULL, 0, NULL), P(100));
 	assert_int_equal(binding_bind(&table, config, plan, "vm-003", P(99), 0, &error), -EBUSY);
 	free(error);
 	error = NULL;
@@ -972,6 +1029,8 @@ int main(void)
 	suite_add(&suite, "a copy does not change with its original", test_copy, NULL);
 	suite_add(&suite, "auto: who has none gets one", test_auto, NULL);
 	suite_add(&suite, "auto: while there are any", test_auto_while_there_are_any, NULL);
+	suite_add(&suite, "auto: what cools down goes back to whom it cools down for",
+		test_auto_after_cooldown, NULL);
 	suite_add(&suite, "auto: no label twice", test_auto_labels, NULL);
 	SUITE_ROWS(&suite, test_forward_parse, forward_rows);
 	SUITE_ROWS(&suite, test_share, share_rows);
