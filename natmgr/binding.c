@@ -51,15 +51,6 @@ const struct cooldown *binding_cooling(const struct binding_table *table, uint32
 	return NULL;
 }
 
-const struct binding *binding_first(const struct binding_table *table, const char *vm)
-{
-	for (size_t i = 0; i < table->count; i++) {
-		if (!strcasecmp(table->list[i].vm, vm))
-			return &table->list[i];
-	}
-	return NULL;
-}
-
 /* A forward of the address; NULL: it is not shared. */
 const struct forward *forward_of(const struct binding_table *table, uint32_t address)
 {
@@ -81,15 +72,6 @@ bool binding_is_foreign(const struct binding_table *table, uint32_t address)
 static bool had_it(const struct cooldown *cooling, const struct vm *vm)
 {
 	return !strcasecmp(cooling->vm, vm->name) || mac_equal(&cooling->mac, &vm->mac);
-}
-
-bool binding_serves(const struct binding_table *table, const char *vm)
-{
-	for (size_t i = 0; i < table->forward_count; i++) {
-		if (!strcasecmp(table->forwards[i].vm, vm))
-			return true;
-	}
-	return binding_first(table, vm) != NULL;
 }
 
 /* By label, up to and with `most`: whether it is taken. */
@@ -695,8 +677,9 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 	free(served);
 	free(cooling);
 	free(walk.taken);
-	*ret_given = count ? xmemdup(&table->list[table->count - count], count * sizeof(**ret_given))
-			   : NULL;
+	*ret_given = count
+		? xmemdup(&table->list[table->count - count], count * sizeof(**ret_given))
+		: NULL;
 	return count;
 }
 

@@ -69,11 +69,6 @@ const struct cooldown *binding_cooling(const struct binding_table *table, uint32
  * of all hosts there: nobody can be given it.
  */
 bool binding_is_foreign(const struct binding_table *table, uint32_t address);
-/* The VM's first address, which is the source of its own connections; NULL: none. */
-const struct binding *binding_first(const struct binding_table *table, const char *vm);
-
-/* The VM has an address, or ports of one. */
-bool binding_serves(const struct binding_table *table, const char *vm);
 
 /*
  * These return 1 (changed), 0 (it was so already) or -errno with a sentence in *ret_error, which

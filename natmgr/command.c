@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "natmgr/auto_bind.h"
 #include "natmgr/binding_store.h"
 
 enum verb { VERB_BIND, VERB_UNBIND, VERB_MOVE, VERB_FORWARD_ADD, VERB_FORWARD_DEL, VERB_RECLAIM };
@@ -38,6 +39,7 @@ struct commands {
 	struct events *events;
 	TAILQ_HEAD(order_list, order) asking; /* the wire, or waiting for the keeper */
 	struct conflicts conflicts;
+	struct auto_bind *auto_bind;
 };
 
 /* --- answers ------------------------------------------------------------------------------ */
@@ -197,17 +199,6 @@ static void submit(struct order *order)
 
 /* --- the wire ----------------------------------------------------------------------------- */
 
-static void note_conflict(struct commands *commands, uint32_t address, const struct mac *mac)
-{
-	char text[IP4_STRLEN], owner[MAC_STRLEN];
-
-	log_warning("nat: %s is used on %s by %s", ip4_format(address, text),
-		commands->config->outer.interface, mac_format(mac, owner));
-	events_post(commands->events, "conflict",
-		json_pack("{s:s, s:s}", "address", text, "mac", owner));
-	conflict_note(&commands->conflicts, address, mac);
-}
-
 /* Somebody is about to bind it. */
 static bool is_asked_for(const struct commands *commands, uint32_t address)
 {
@@ -225,7 +216,8 @@ static bool is_open(const void *ctx, uint32_t address)
 {
 	const struct commands *commands = ctx;
 
-	return !conflict_find(&commands->conflicts, address) && !is_asked_for(commands, address);
+	return !conflict_find(&commands->conflicts, address) && !is_asked_for(commands, address) &&
+		!auto_bind_asks_for(commands->auto_bind, address);
 }
 
 /* An address for a bind that names none; 0: none is left. */
@@ -259,7 +251,7 @@ static void answered(void *ctx, const struct mac *mac)
 		submit(order);
 		return;
 	}
-	note_conflict(commands, order->address, mac);
+	conflict_note(&commands->conflicts, order->address, mac);
 	if (!order->chosen) {
 		refuse(order, -EADDRINUSE,
 			xasprintf("%s is in use on %s by %s; free it there or take "
@@ -485,15 +477,20 @@ static const struct control_command table[] = {
 	{ "forward del", 1, 1, command_forward_del },
 };
 
-struct commands *commands_new(struct control *control, const struct config *config,
-	struct keeper *keeper, struct events *events)
+struct commands *commands_new(struct loop *loop, struct control *control,
+	const struct config *config, struct keeper *keeper, struct events *events)
 {
 	struct commands *commands = xcalloc(1, sizeof(*commands));
+	const struct address_filter filter = { is_open, commands };
 
 	commands->config = config;
 	commands->keeper = keeper;
 	commands->events = events;
 	TAILQ_INIT(&commands->asking);
+	commands->conflicts = (struct conflicts){ .interface = config->outer.interface,
+		.events = events };
+	commands->auto_bind = auto_bind_new(loop, config, keeper, events, &commands->conflicts,
+		&filter);
 	control_register(control, table, sizeof(table) / sizeof(*table), commands);
 	return commands;
 }
@@ -509,6 +506,7 @@ void commands_free(struct commands *commands)
 		TAILQ_REMOVE(&commands->asking, order, link);
 		finish(order, -ESHUTDOWN, "eipd is stopping; try again when it runs");
 	}
+	auto_bind_free(commands->auto_bind);
 	conflicts_done(&commands->conflicts);
 	free(commands);
 }
@@ -527,39 +525,7 @@ void commands_reclaim(struct commands *commands, const char *vm, uint32_t addres
 	submit(order);
 }
 
-/* Somebody asks the wire, or the keeper, for an address for the VM already. */
-static bool is_being_served(const struct commands *commands, const char *vm)
-{
-	const struct order *order;
-
-	TAILQ_FOREACH (order, &commands->asking, link) {
-		if (!strcmp(order->vm, vm))
-			return true;
-	}
-	return false;
-}
-
 void commands_auto_bind(struct commands *commands)
 {
-	const struct plan *plan = keeper_plan(commands->keeper);
-
-	if (!commands->config->nat.auto_bind || !commands->config->outer.probe)
-		return;
-	for (size_t i = 0; i < plan_count(plan); i++) {
-		const struct vm *vm = plan_vm(plan, i);
-		struct order *order;
-		uint32_t address;
-
-		if (binding_serves(keeper_table(commands->keeper), vm->name) ||
-			is_being_served(commands, vm->name))
-			continue;
-		address = choose(commands, vm->name);
-		if (!address)
-			return;
-		order = order_new(commands, NULL, VERB_BIND);
-		snprintf(order->vm, sizeof(order->vm), "%s", vm->name);
-		order->chosen = true;
-		order->address = address;
-		ask_or_submit(order);
-	}
+	auto_bind_start(commands->auto_bind);
 }

@@ -12,9 +12,9 @@
 
 struct commands;
 
-/* Registers the commands. All four must outlive it. */
-struct commands *commands_new(struct control *control, const struct config *config,
-	struct keeper *keeper, struct events *events);
+/* Registers the commands. All of these must outlive it. */
+struct commands *commands_new(struct loop *loop, struct control *control,
+	const struct config *config, struct keeper *keeper, struct events *events);
 /* After keeper_free(), which answers what waits. */
 void commands_free(struct commands *commands);
 
@@ -24,10 +24,7 @@ const struct conflicts *commands_conflicts(const struct commands *commands);
 /* Takes an address back without being asked: its VM, still the owner, had no lease for too long. */
 void commands_reclaim(struct commands *commands, const char *vm, uint32_t address);
 
-/*
- * auto-bind where the wire has to be asked first: each VM of the plan without an address gets one,
- * while there is one.
- */
+/* auto-bind, where the wire has to be asked first. */
 void commands_auto_bind(struct commands *commands);
 
 #endif

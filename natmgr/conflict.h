@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* conflict: public addresses that somebody else answered for on the wire, remembered for a while. */
+/*
+ * conflict: public addresses that somebody else answered for on the wire: told of, and remembered
+ * for a while.
+ */
 #ifndef EIPD_NATMGR_CONFLICT_H
 #define EIPD_NATMGR_CONFLICT_H
 
 #include <stddef.h>
 
 #include "common/addr.h"
+#include "common/events.h"
 
 struct conflict {
 	uint32_t address;
@@ -13,8 +17,10 @@ struct conflict {
 	uint64_t until; /* loop_now()'s */
 };
 
-/* Zeroed: none. */
+/* Zeroed but for the first two: none. */
 struct conflicts {
+	const char *interface;
+	struct events *events;
 	struct conflict *list;
 	size_t count;
 };

@@ -516,9 +516,10 @@ static void end_follow(struct keeper_change *change, int result, const char *err
 {
 	struct follow *follow = (struct follow *)change;
 
-	(void)result;
 	log_follow(follow->keeper, follow);
 	follow->done(follow->ctx, error);
+	if (result != -ESHUTDOWN)
+		follow->keeper->hooks.replanned(follow->keeper->hooks.ctx);
 	free(follow->lost);
 	free(follow->given);
 	free(follow);

@@ -38,6 +38,8 @@ struct keeper_hooks {
 	void (*mended)(void *ctx, const struct reconcile_report *report);
 	/* A VM left the plan and lost this, or was given it by auto-bind. */
 	void (*followed)(void *ctx, const struct binding *binding, bool lost);
+	/* The table is as a new plan says; the kernel not always yet. */
+	void (*replanned)(void *ctx);
 	/* The table changed, and the kernel with it. */
 	void (*changed)(void *ctx);
 	void *ctx;

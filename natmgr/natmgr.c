@@ -58,6 +58,13 @@ static void on_followed(void *ctx, const struct binding *binding, bool lost)
 			binding->vm, "why", lost ? "reclaimed, as it left the plan" : "auto-bind"));
 }
 
+static void on_replanned(void *ctx)
+{
+	struct natmgr *natmgr = ctx;
+
+	commands_auto_bind(natmgr->commands);
+}
+
 /* A VM that has an address now may speak to it. */
 static void on_changed(void *ctx)
 {
@@ -89,7 +96,6 @@ void natmgr_replan(struct natmgr *natmgr, const struct plan *plan, const struct 
 {
 	isolate_replan(natmgr->isolate, plan, change);
 	keeper_replan(natmgr->keeper, plan, done, ctx);
-	commands_auto_bind(natmgr->commands);
 }
 
 void natmgr_links_changed(struct natmgr *natmgr, bool links)
@@ -277,7 +283,8 @@ void natmgr_describe_vms(const struct natmgr *natmgr, const struct vm *const *vm
 int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, char **ret_error)
 {
 	struct natmgr *natmgr = xcalloc(1, sizeof(*natmgr));
-	const struct keeper_hooks hooks = { on_mended, on_followed, on_changed, natmgr };
+	const struct keeper_hooks hooks = { on_mended, on_followed, on_replanned, on_changed,
+		natmgr };
 	const struct isolate_setup isolation = { setup->loop, setup->events, setup->config,
 		setup->plan, setup->inner };
 	int err;
@@ -300,7 +307,7 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 		natmgr_free(natmgr);
 		return err;
 	}
-	natmgr->commands = commands_new(setup->control, setup->config, natmgr->keeper,
+	natmgr->commands = commands_new(setup->loop, setup->control, setup->config, natmgr->keeper,
 		setup->events);
 	natmgr->address_list = address_list_new(setup->loop, setup->control, setup->config,
 		natmgr->keeper, commands_conflicts(natmgr->commands));

@@ -4,6 +4,8 @@
 #   outer host                        hypervisor
 #   eth0 20.251.48.1 ──────────────── eth0 20.251.48.10   br0 ── vm-001
 #        20.251.48.100 (of our pool)
+#
+# auto-bind asks as well: for those who have none once the table has followed the plan.
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -99,4 +101,54 @@ for address in 0 10 255; do
 	refused "not 20.251.48.$address" 1 "20.251.48.$address is on eth0 already.* or means the network" \
 		ip bind vm-001 "20.251.48.$address"
 done
+
+# ---- auto-bind, while the lock of iptables holds up all changes
+daemon_end TERM
+rm -rf "$STATE"
+MAC3=02:00:00:00:00:03 MAC4=02:00:00:00:00:04 EIP3=20.251.48.101 EIP4=20.251.48.102 EIP5=20.251.48.103
+conf outer.pool "$EIP1-20.251.48.104"
+conf nat.auto-bind yes
+conf nat.resync 1h
+plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2" "$MAC3,vm-003,192.168.6.3"
+daemon_up
+public_is() { [[ $(field 'sorted([v["name"], *v["public"]] for v in d)' vm list) == "$1" ]]; }
+given_is() { public_is "[[\"vm-001\", \"$EIP1\"], [\"vm-002\", \"$EIP2\"], [\"vm-003\", \"$EIP3\"]]"; }
+check "auto-bind: each VM is given an address" wait_for 8 given_is
+lock_hold
+ctl ip bind vm-001 "$EIP4" >/dev/null &
+busy=$!
+wait_for 5 grep -q "^bind $EIP4 " "$STATE/bindings" || die "no bind is under way"
+plan "$MAC1,web,$IP1" "$MAC2,vm-002,$IP2" "$MAC4,vm-004,192.168.6.4" "02:00:00:00:00:05,vm-005,192.168.6.5"
+ctl reload >/dev/null &
+reload=$!
+wait_for 5 ctl vm show vm-005 || die "the plan is not in force"
+times=$(asked "$EIP5")
+ctl ip bind vm-005 "$EIP5" >/dev/null &
+bind=$!
+asked_more() { (($(asked "$EIP5") > times)); }
+wait_for 5 asked_more || die "the wire is not asked"
+lock_release
+wait "$busy" && wait "$reload" && wait "$bind"
+is "auto-bind: what is asked of the daemon meanwhile is done" $? 0
+has_public() { [[ $(field 'd["public"]' vm show "$1") != '[]' ]]; }
+check "auto-bind: a new VM is given one" wait_for 8 has_public vm-004
+public_of() { field '" ".join(d["public"])' vm show "$1"; }
+is "auto-bind: that of the VM which left, as no other was free when the plan came" "$(public_of vm-004)" "$EIP3"
+is "auto-bind: a VM with a new name is given no other" "$(public_of web)" "$EIP1 $EIP4"
+is "auto-bind: nor one that was bound while the wire was asked" "$(public_of vm-005)" "$EIP5"
+
+# ---- auto-bind, while the state file cannot be written
+daemon_end TERM
+conf nat.resync 1s
+daemon_up
+mkdir "$STATE/bindings.eipd-new"
+errors() { count 'error: nat: .*bindings cannot be written: .*nothing was changed' "$LOG"; }
+times=$(errors)
+plan "$MAC2,vm-002,$IP2" "$MAC4,vm-004,192.168.6.4" "02:00:00:00:00:06,vm-006,192.168.6.6"
+ctl reload >/dev/null 2>&1
+# the first is the reload's
+failed_twice() { (($(errors) > times + 1)); }
+check "auto-bind: it fails" wait_for 5 failed_twice
+rmdir "$STATE/bindings.eipd-new"
+check "auto-bind: what failed is tried again" wait_for 8 has_public vm-006
 done_testing
