@@ -30,6 +30,9 @@ struct order {
 	uint32_t address;
 	bool chosen; /* by us, not by the caller */
 	struct forward forward;
+	/* as it was when this was done, of a bind or move; what came after is not its answer */
+	struct binding binding;
+	uint32_t inner;
 	TAILQ_ENTRY(order) link; /* while the wire is asked */
 };
 
@@ -49,17 +52,15 @@ static json_t *label_json(const struct commands *commands, unsigned label)
 	return json_sprintf("%s:%u", commands->config->outer.interface, label);
 }
 
-static json_t *describe_binding(const struct commands *commands, const struct binding *binding,
-	bool changed)
+static json_t *describe_binding(const struct order *order, bool changed)
 {
-	const struct vm *vm = plan_by_name(keeper_plan(commands->keeper), binding->vm);
-	char address[IP4_STRLEN], ip[IP4_STRLEN] = "";
+	const struct binding *binding = &order->binding;
+	char address[IP4_STRLEN], ip[IP4_STRLEN];
 
-	if (vm)
-		ip4_format(vm->ip, ip);
 	return json_pack("{s:s, s:s, s:s, s:o, s:b}", "address",
-		ip4_format(binding->address, address), "vm", binding->vm, "ip", ip, "label",
-		label_json(commands, binding->label), "changed", changed);
+		ip4_format(binding->address, address), "vm", binding->vm, "ip",
+		ip4_format(order->inner, ip), "label", label_json(order->commands, binding->label),
+		"changed", changed);
 }
 
 static json_t *describe_forward(const struct commands *commands, const struct forward *forward)
@@ -75,22 +76,24 @@ static json_t *describe_forward(const struct commands *commands, const struct fo
 
 static json_t *describe_outcome(const struct order *order, int result)
 {
-	const struct binding_table *table = keeper_table(order->commands->keeper);
-	const struct binding *binding = binding_find(table, order->address);
-	const struct forward *forward = forward_find(table, &order->forward);
 	char text[FORWARD_STRLEN];
 	json_t *object;
 
-	if ((order->verb == VERB_BIND || order->verb == VERB_MOVE) && binding)
-		return describe_binding(order->commands, binding, result);
-	if (order->verb == VERB_FORWARD_ADD && forward) {
-		object = describe_forward(order->commands, forward);
+	switch (order->verb) {
+	case VERB_BIND:
+	case VERB_MOVE:
+		return describe_binding(order, result);
+	case VERB_FORWARD_ADD:
+		object = describe_forward(order->commands, &order->forward);
 		json_object_set_new(object, "changed", json_boolean(result));
 		return object;
-	}
-	if (order->verb == VERB_FORWARD_ADD || order->verb == VERB_FORWARD_DEL)
+	case VERB_FORWARD_DEL:
 		return json_pack("{s:s, s:b}", "forward", forward_format(&order->forward, text),
 			"changed", result);
+	case VERB_UNBIND:
+	case VERB_RECLAIM:
+		break;
+	}
 	return json_pack("{s:s, s:b}", "address", ip4_format(order->address, text), "changed",
 		result);
 }
@@ -134,9 +137,8 @@ static void finish(struct order *order, int result, const char *error)
 
 /* --- orders ------------------------------------------------------------------------------- */
 
-static int apply(struct keeper_change *change, struct binding_table *table, char **ret_error)
+static int change_table(struct order *order, struct binding_table *table, char **ret_error)
 {
-	struct order *order = (struct order *)change;
 	const struct binding *bound = binding_find(table, order->address);
 	const struct config *config = order->commands->config;
 	const struct plan *plan = keeper_plan(order->commands->keeper);
@@ -163,6 +165,24 @@ static int apply(struct keeper_change *change, struct binding_table *table, char
 		return forward_del(table, config, &order->forward, now, ret_error);
 	}
 	return 0;
+}
+
+static int apply(struct keeper_change *change, struct binding_table *table, char **ret_error)
+{
+	struct order *order = (struct order *)change;
+	const struct vm *vm = plan_by_name(keeper_plan(order->commands->keeper), order->vm);
+	int result = change_table(order, table, ret_error);
+	const struct binding *binding = binding_find(table, order->address);
+	const struct forward *forward = forward_find(table, &order->forward);
+
+	if (result < 0)
+		return result;
+	if (binding)
+		order->binding = *binding;
+	if (forward)
+		order->forward = *forward;
+	order->inner = vm ? vm->ip : 0;
+	return result;
 }
 
 static void done(struct keeper_change *change, int result, const char *error)
@@ -272,13 +292,7 @@ static bool is_ours(const struct commands *commands, uint32_t address)
 {
 	const struct binding_table *table = keeper_table(commands->keeper);
 
-	if (binding_find(table, address))
-		return true;
-	for (size_t i = 0; i < table->forward_count; i++) {
-		if (table->forwards[i].address == address)
-			return true;
-	}
-	return false;
+	return binding_find(table, address) || forward_of(table, address);
 }
 
 /*

@@ -195,6 +195,38 @@ is "and succeeds when it is free" "$? $(json 'd["changed"]' <"$T/bind")" "0 true
 is "and is true" "$(ask "$OUT" 20.251.48.105 8000)" "vm-002 sees 20.251.48.1"
 ctl ip unbind 20.251.48.105 >/dev/null
 
+# in_turn COMMAND…: sends them one behind the other, says so, and then the answers
+in_turn() {
+	"$PYTHON" - "$SOCKET" "$@" <<-'END'
+		import json, socket, sys
+		def send(command):
+		    peer = socket.socket(socket.AF_UNIX)
+		    peer.connect(sys.argv[1])
+		    peer.sendall(json.dumps({"command": command.split()}).encode() + b"\n")
+		    return peer.makefile()
+		answers = []
+		for command in sys.argv[2:]:
+		    answers.append(send(command))
+		    send("status").readline()
+		print("sent", flush=True)
+		for answer in answers:
+		    result = json.loads(answer.readline())["result"]
+		    print(*(result.get(key) for key in ("vm", "ip", "label", "changed")))
+	END
+}
+lock_hold
+ctl ip bind vm-002 20.251.48.105 >/dev/null &
+binding=$!
+wait_for 5 grep -q '^bind 20\.251\.48\.105 ' "$STATE/bindings" || die "no bind is under way"
+in_turn "ip bind vm-002 20.251.48.106" "ip move 20.251.48.106 vm-001" "ip unbind 20.251.48.106" >"$T/turn" 2>&1 &
+turn=$!
+check "three changes of an address wait" wait_for 5 grep -q sent "$T/turn"
+lock_release
+wait "$binding" "$turn"
+like "they are done together, and each is told of its own" "$(xargs <"$T/turn")" \
+	"^sent vm-002 $IP2 eth0:[0-9]+ True vm-001 $IP1 eth0:[0-9]+ True None None None True$"
+ctl ip unbind 20.251.48.105 >/dev/null
+
 lock_hold
 # without the connections, which end by themselves
 listed() { field '[{k: v for k, v in a.items() if k != "connections"} for a in d]' ip list; }
