@@ -105,9 +105,9 @@ static void list_addresses(const struct address_list *list, struct listing *ret_
 	}
 }
 
-static json_t *label_json(const struct address_list *list, unsigned label)
+json_t *address_label(const struct config *config, unsigned label)
 {
-	return json_sprintf("%s:%u", list->config->outer.interface, label);
+	return json_sprintf("%s:%u", config->outer.interface, label);
 }
 
 static json_t *describe_row(const struct address_list *list, const struct row *row)
@@ -124,8 +124,8 @@ static json_t *describe_row(const struct address_list *list, const struct row *r
 			: cooling                ? "cooldown"
 						 : "free",
 		"vm", row->binding ? json_string(row->binding->vm) : json_null(), "label",
-		row->binding           ? label_json(list, row->binding->label)
-			: row->forward ? label_json(list, row->forward->label)
+		row->binding           ? address_label(list->config, row->binding->label)
+			: row->forward ? address_label(list->config, row->forward->label)
 				       : json_null(),
 		"connections", (json_int_t)row->flows);
 

@@ -19,4 +19,7 @@ struct address_list *address_list_new(struct loop *loop, struct control *control
 /* Who waits is refused. */
 void address_list_free(struct address_list *list);
 
+/* "eth0:1", as answers have it. */
+json_t *address_label(const struct config *config, unsigned label);
+
 #endif

@@ -14,6 +14,7 @@
 
 #include "common/log.h"
 #include "common/memory.h"
+#include "natmgr/address_list.h"
 #include "natmgr/auto_bind.h"
 #include "natmgr/binding_store.h"
 
@@ -47,11 +48,6 @@ struct commands {
 
 /* --- answers ------------------------------------------------------------------------------ */
 
-static json_t *label_json(const struct commands *commands, unsigned label)
-{
-	return json_sprintf("%s:%u", commands->config->outer.interface, label);
-}
-
 static json_t *describe_binding(const struct order *order, bool changed)
 {
 	const struct binding *binding = &order->binding;
@@ -59,8 +55,8 @@ static json_t *describe_binding(const struct order *order, bool changed)
 
 	return json_pack("{s:s, s:s, s:s, s:o, s:b}", "address",
 		ip4_format(binding->address, address), "vm", binding->vm, "ip",
-		ip4_format(order->inner, ip), "label", label_json(order->commands, binding->label),
-		"changed", changed);
+		ip4_format(order->inner, ip), "label",
+		address_label(order->commands->config, binding->label), "changed", changed);
 }
 
 static json_t *describe_forward(const struct commands *commands, const struct forward *forward)
@@ -71,7 +67,8 @@ static json_t *describe_forward(const struct commands *commands, const struct fo
 		forward_format(forward, text), "address", ip4_format(forward->address, address),
 		"protocol", forward->protocol == IPPROTO_TCP ? "tcp" : "udp", "port",
 		forward->first, "last", forward->last, "vm", forward->vm, "to", forward->to,
-		"source", forward->is_source, "label", label_json(commands, forward->label));
+		"source", forward->is_source, "label",
+		address_label(commands->config, forward->label));
 }
 
 static json_t *describe_outcome(const struct order *order, int result)
