@@ -20,48 +20,28 @@ struct isolate_commands {
 	struct events *events;
 };
 
-/* A VM that is isolated already; its public addresses go down, or come back. */
+/* A VM that is isolated already, or no more; its public addresses go down, or come back. */
 struct order {
 	struct keeper_change change; /* first: the keeper hands it back */
-	struct isolate_commands *commands;
 	struct control_request *request;
-	char vm[VM_NAME_MAX + 1];
-	bool changed;
+	json_t *answer;
 };
 
 /* --- answers ------------------------------------------------------------------------------ */
 
-/* What the caller should know beside that it worked; the caller frees. NULL: nothing. */
-static char *make_note(const struct order *order, const json_t *answer, const char *error)
+/* What the caller should know beside that it worked; null: nothing. */
+static json_t *make_note(const struct isolate *isolate, const char *vm, const json_t *answer)
 {
-	const struct isolate *isolate = order->commands->isolate;
-	bool is_isolated = json_is_true(json_object_get(answer, "isolated"));
-
-	if (error)
-		return xasprintf("its public addresses follow later: %s", error);
-	if (!is_isolated)
-		return NULL;
-	if (!plan_by_name(isolate_plan(isolate), order->vm) &&
-		!isolation_find(isolate_list(isolate), order->vm)->ip)
-		return xasprintf("no VM %s is in the plan; it is isolated later, when one is",
-			order->vm);
+	if (!json_is_true(json_object_get(answer, "isolated")))
+		return json_null();
+	if (!plan_by_name(isolate_plan(isolate), vm) &&
+		!isolation_find(isolate_list(isolate), vm)->ip)
+		return json_sprintf("no VM %s is in the plan; it is isolated later, when one is",
+			vm);
 	if (json_is_null(json_object_get(answer, "port")))
-		return xstrdup(
-			"its port is not known yet; until it is seen, its MAC is cut off, and "
-			"the port later");
-	return NULL;
-}
-
-static void finish(struct order *order, const char *error)
-{
-	json_t *answer = isolate_describe(order->commands->isolate, order->vm);
-	char *note = make_note(order, answer, error);
-
-	json_object_set_new(answer, "changed", json_boolean(order->changed));
-	json_object_set_new(answer, "note", note ? json_string(note) : json_null());
-	control_reply(order->request, answer);
-	free(note);
-	free(order);
+		return json_string("its port is not known yet; until it is seen, its MAC is cut "
+				   "off, and the port later");
+	return json_null();
 }
 
 /* --- public addresses --------------------------------------------------------------------- */
@@ -77,24 +57,28 @@ static int apply(struct keeper_change *change, struct binding_table *table, char
 
 static void done(struct keeper_change *change, int result, const char *error)
 {
+	struct order *order = (struct order *)change;
+
 	(void)result;
-	finish((struct order *)change, error);
+	if (error)
+		json_object_set_new(order->answer, "note",
+			json_sprintf("its public addresses follow later: %s", error));
+	control_reply(order->request, order->answer);
+	free(order);
 }
 
+/* Where nothing changed as well: what another has just changed may be under way, or have failed. */
 static void submit(struct isolate_commands *commands, struct control_request *request,
 	const char *vm, bool changed)
 {
 	struct order *order = xcalloc(1, sizeof(*order));
 
 	order->change = (struct keeper_change){ .apply = apply, .done = done, .stays = true };
-	order->commands = commands;
 	order->request = request;
-	order->changed = changed;
-	snprintf(order->vm, sizeof(order->vm), "%s", vm);
-	if (changed)
-		keeper_submit(commands->keeper, &order->change);
-	else
-		finish(order, NULL);
+	order->answer = isolate_describe(commands->isolate, vm);
+	json_object_set_new(order->answer, "changed", json_boolean(changed));
+	json_object_set_new(order->answer, "note", make_note(commands->isolate, vm, order->answer));
+	keeper_submit(commands->keeper, &order->change);
 }
 
 static void tell(const struct isolate_commands *commands, const char *word, const char *vm)

@@ -138,6 +138,23 @@ is "an event tells of it" "$(field '[e["vm"] for e in d if e["event"] == "rejoin
 is "vm list: nobody is isolated" "$(isolated)" '[]'
 is "the kernel has no table of ours" "$(hv nft list tables | grep -c eipd)" 0
 
+# ---- while another program has the tables
+lock_hold
+ctl vm isolate vm-002 >/dev/null &
+first=$!
+is_isolated() { [[ $(isolated) == '["vm-002"]' ]]; }
+wait_for 5 is_isolated || die "vm-002 is not isolated"
+{ ctl -j vm isolate vm-002; ! address_on "$EIP2" || echo early; } >"$T/again" &
+again=$!
+two_wait() { (($(ss -xH state established | count "$SOCKET") == 2)); }
+check "isolate again: it waits for the first" wait_for 5 two_wait
+ctl status >/dev/null # which is answered behind them
+lock_release
+wait "$first" "$again"
+is "isolate again: answered when its address has gone" \
+	"$(json '[d[k] for k in ("isolated", "changed", "note")]' <"$T/again")" '[true, false, null]'
+ctl vm rejoin vm-002 >/dev/null
+
 # ---- connections
 # hold NAME NAMESPACE ADDRESS PORT: a connection that stays open; say NAME SECONDS: a line on it is
 # echoed within that time
