@@ -211,6 +211,22 @@ static void send_piece(const uint8_t *data, size_t len)
 	turn();
 }
 
+/* It may ask for events, whose followers wait for no answer: by its pieces together. */
+static bool may_follow(const uint8_t *data, size_t size)
+{
+	uint8_t *whole = malloc(size + 1);
+	size_t len = 0;
+	bool may;
+
+	for (size_t i = 0; i < size; i++) {
+		if (data[i] != 0xff)
+			whole[len++] = data[i];
+	}
+	may = memmem(whole, len, "ev", 2) || memchr(whole, '\\', len);
+	free(whole);
+	return may;
+}
+
 static void ask_daemon(const uint8_t *data, size_t size)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -218,7 +234,7 @@ static void ask_daemon(const uint8_t *data, size_t size)
 	if (!daemon_of.loop)
 		start();
 	memset(&peer, 0, sizeof(peer));
-	peer.follows = memmem(data, size, "ev", 2) || memchr(data, '\\', size);
+	peer.follows = may_follow(data, size);
 	if (connect(fd, (struct sockaddr *)&daemon_of.address, sizeof(daemon_of.address)) < 0)
 		abort();
 	loop_watch(daemon_of.loop, &peer.watch, fd, EPOLLIN, take_answers, NULL);
