@@ -5,19 +5,17 @@
  * no logic of either.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/bridge.h"
 #include "common/control.h"
+#include "common/detach.h"
 #include "common/handover.h"
 #include "common/host.h"
 #include "common/log.h"
@@ -537,28 +535,6 @@ static int catch_signals(struct eipd *eipd)
 	return err ? cannot_run("signals cannot be caught: %s", strerror(-err)) : 0;
 }
 
-/*
- * What a large plan leaves behind at a reload goes back to the system, and the threads beside the
- * loop have no heaps of their own.
- */
-static void keep_memory_small(void)
-{
-#ifdef __GLIBC__
-	(void)mallopt(M_ARENA_MAX, 1);
-	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
-	(void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
-	(void)mallopt(M_TOP_PAD, 16 * 1024);
-#endif
-}
-
-/* Likewise what the start has left behind. */
-static void give_memory_back(void)
-{
-#ifdef __GLIBC__
-	(void)malloc_trim(0);
-#endif
-}
-
 /* Threads come later, from the loop, and have what is left. */
 static int give_up_rights(const struct config *config)
 {
@@ -584,7 +560,7 @@ static int start(struct eipd *eipd, const struct options *options)
 									      : config->daemon.log;
 	int err;
 
-	keep_memory_small();
+	memory_keep_small();
 	if (become_user(config) || make_directories(config) || take_pidfile(eipd))
 		return -1;
 	err = log_open(log, options->verbose ? LOG_LEVEL_DEBUG : config->daemon.log_level);
@@ -626,59 +602,7 @@ static void stop(struct eipd *eipd)
 	config_free(eipd->config);
 }
 
-/* --- detaching ---------------------------------------------------------------------------- */
-
-/* A descriptor that is opened later must not be taken for one of the three. */
-static void have_standard_descriptors(void)
-{
-	int fd = open("/dev/null", O_RDWR);
-
-	while (fd >= 0 && fd <= STDERR_FILENO)
-		fd = open("/dev/null", O_RDWR);
-	if (fd >= 0)
-		close(fd);
-}
-
-/*
- * In the parent: does not return, but exits as the child says it should. In the child: returns the
- * descriptor to say it through.
- */
-static int detach(void)
-{
-	int pipefd[2], status;
-	char ready;
-	pid_t pid;
-
-	if (pipe2(pipefd, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-		cannot_run("cannot detach: %s", strerror(errno));
-		exit(EXIT_CANNOT_RUN);
-	}
-	if (pid == 0) {
-		close(pipefd[0]);
-		setsid();
-		if (chdir("/") < 0)
-			exit(EXIT_CANNOT_RUN);
-		return pipefd[1];
-	}
-	close(pipefd[1]);
-	if (read(pipefd[0], &ready, 1) == 1)
-		_exit(EXIT_OK);
-	/* the reason is on standard error, which it shares with us */
-	waitpid(pid, &status, 0);
-	_exit(EXIT_CANNOT_RUN);
-}
-
-static void say_ready(int fd)
-{
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	for (int i = STDIN_FILENO; null >= 0 && i <= STDERR_FILENO; i++)
-		dup2(null, i);
-	if (null > STDERR_FILENO)
-		close(null);
-	(void)!write(fd, "R", 1);
-	close(fd);
-}
+/* --- a life ------------------------------------------------------------------------------- */
 
 static int run(const struct options *options)
 {
@@ -693,16 +617,22 @@ static int run(const struct options *options)
 	problems_done(&problems);
 	if (err)
 		return EXIT_CANNOT_RUN;
-	if (!options->foreground)
+	if (!options->foreground) {
 		ready_fd = detach();
+		if (ready_fd < 0) {
+			config_free(eipd.config);
+			cannot_run("cannot detach: %s", strerror(-ready_fd));
+			return EXIT_CANNOT_RUN;
+		}
+	}
 	if (!start(&eipd, options)) {
 		log_info("eipd " VERSION ": %zu VMs on %s, %llu public addresses on %s",
 			plan_count(planner_plan(eipd.planner)), eipd.config->inner.bridge,
 			(unsigned long long)config_pool_size(eipd.config),
 			eipd.config->outer.interface);
-		give_memory_back();
+		memory_give_back();
 		if (ready_fd >= 0)
-			say_ready(ready_fd);
+			detach_say_ready(ready_fd);
 		loop_run(eipd.loop);
 		status = EXIT_OK;
 	}
@@ -730,7 +660,7 @@ int main(int argc, char **argv)
 	struct options options = { .config_path = CONFIG_DEFAULT_PATH };
 	int c;
 
-	have_standard_descriptors();
+	detach_open_standard();
 	while ((c = getopt_long(argc, argv, "c:ftvVh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'c':

@@ -2,6 +2,7 @@
 /* memory owns what happens when there is none left. It must not know who asks. */
 #include "common/memory.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,4 +70,21 @@ char *xasprintf(const char *format, ...)
 	text = xvasprintf(format, args);
 	va_end(args);
 	return text;
+}
+
+void memory_keep_small(void)
+{
+#ifdef __GLIBC__
+	(void)mallopt(M_ARENA_MAX, 1);
+	(void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+	(void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+	(void)mallopt(M_TOP_PAD, 16 * 1024);
+#endif
+}
+
+void memory_give_back(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#endif
 }

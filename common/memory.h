@@ -16,6 +16,13 @@
 /* What has no standard error any more says it to a log, which must not allocate anything for it. */
 void memory_tell(void (*log)(const char *format, ...));
 
+/*
+ * What a large plan leaves behind at a reload goes back to the system, and the threads beside the
+ * loop have no heaps of their own. And: likewise what is free now.
+ */
+void memory_keep_small(void);
+void memory_give_back(void);
+
 /* Zeroed memory for count objects of the given size. */
 void *xcalloc(size_t count, size_t size);
 /* Room for count objects of the given size; what is new is not initialised. */
