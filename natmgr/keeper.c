@@ -367,9 +367,27 @@ static size_t apply_batch(struct keeper *keeper)
 	return count;
 }
 
+/* Those that wait at a stop; what stays is done yet, as it is on the disk already. */
+static void refuse_waiting(struct keeper *keeper)
+{
+	struct keeper_change *change = TAILQ_FIRST(&keeper->waiting), *next;
+
+	for (; change; change = next) {
+		next = TAILQ_NEXT(change, link);
+		if (change->stays)
+			continue;
+		TAILQ_REMOVE(&keeper->waiting, change, link);
+		change->done(change, -ESHUTDOWN, STOPPING);
+	}
+}
+
 static void run_batch(struct keeper *keeper)
 {
-	if (keeper->work != WORK_NONE || keeper->is_closing || TAILQ_EMPTY(&keeper->waiting))
+	if (keeper->work != WORK_NONE)
+		return;
+	if (keeper->is_closing)
+		refuse_waiting(keeper);
+	if (TAILQ_EMPTY(&keeper->waiting))
 		return;
 	keeper->work = WORK_CHANGE;
 	TAILQ_CONCAT(&keeper->batch, &keeper->waiting, link);
@@ -627,18 +645,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 	return 0;
 }
 
-static void refuse_all(struct change_list *list)
-{
-	struct keeper_change *change;
-
-	while ((change = TAILQ_FIRST(list))) {
-		TAILQ_REMOVE(list, change, link);
-		free(change->error);
-		change->done(change, -ESHUTDOWN, STOPPING);
-	}
-}
-
-/* What is under way is done and told, unless it waits for the lock; nothing is begun any more. */
+/* What is under way is done and told, unless it waits for the lock; but for what stays, nothing is begun. */
 static void finish(struct keeper *keeper)
 {
 	keeper->is_closing = true;
@@ -654,7 +661,6 @@ void keeper_free(struct keeper *keeper)
 	loop_timer_cancel(keeper->loop, &keeper->resync);
 	loop_timer_cancel(keeper->loop, &keeper->settle);
 	announce_done(&keeper->announce);
-	refuse_all(&keeper->waiting);
 	keeper->reconcile.backend->free(keeper->reconcile.backend);
 	outer_done(&keeper->reconcile.outer);
 	free(keeper->reconcile.new_sources.list);
