@@ -56,6 +56,8 @@ bool control_is_root(const struct control_request *request);
 
 /* Both end the request and free it; `result` and `details` (may be NULL) are stolen. */
 void control_reply(struct control_request *request, json_t *result);
+/* The error of what is not done any more. */
+#define CONTROL_STOPPING "eipd is stopping; try again when it runs"
 void control_refuse(struct control_request *request, json_t *details, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

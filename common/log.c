@@ -160,3 +160,13 @@ DEFINE_LOG(log_warning, LOG_LEVEL_WARNING, log_enabled(LOG_LEVEL_WARNING))
 DEFINE_LOG(log_info, LOG_LEVEL_INFO, log_enabled(LOG_LEVEL_INFO))
 DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG, log_enabled(LOG_LEVEL_DEBUG))
 DEFINE_LOG(log_asked, LOG_LEVEL_INFO, true)
+
+void log_problems(const char *subject, const struct problems *problems)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		char *text = problem_format(&problems->list[i]);
+
+		log_error("%s: %s", subject, text);
+		free(text);
+	}
+}

@@ -29,6 +29,8 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* As errors, a line each, that begin with the subject. */
+void log_problems(const char *subject, const struct problems *problems);
 /* What somebody has asked for just now, whatever the level. */
 void log_asked(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

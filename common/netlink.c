@@ -154,35 +154,41 @@ static int send_all(struct nl_sock *sock, struct nl_msg *const *msgs, struct ans
 	return nl_send_iovec(sock, msgs[0], parts, answer->count);
 }
 
+static int exchange(struct nl_sock *sock, struct nl_msg *const *msgs, struct answer *answer)
+{
+	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
+	int err;
+
+	if (!cb)
+		return -ENOMEM;
+	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, answer);
+	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, answer);
+	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, answer);
+	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, answer);
+	nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, answer);
+	nl_cb_err(cb, NL_CB_CUSTOM, take_error, answer);
+	errno = 0;
+	err = send_all(sock, msgs, answer);
+	while (err >= 0 && !answer->done)
+		err = nl_recvmsgs(sock, cb);
+	nl_cb_put(cb);
+	if (err < 0 && !answer->done) {
+		/* libnl's own numbers say little; errno is what the socket said */
+		err = errno ? -errno : -EIO;
+		drain(sock);
+		return err;
+	}
+	return answer->err;
+}
+
 /* Frees the messages. */
 static int request(struct nl_sock *sock, struct nl_msg *const *msgs, struct answer *answer)
 {
-	struct nl_cb *cb = nl_cb_alloc(NL_CB_DEFAULT);
-	int err = cb ? 0 : -ENOMEM;
+	int err = exchange(sock, msgs, answer);
 
-	if (cb) {
-		nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, take_sequence, answer);
-		nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, take_message, answer);
-		nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, take_end, answer);
-		nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, take_end, answer);
-		nl_cb_set(cb, NL_CB_DUMP_INTR, NL_CB_CUSTOM, take_interrupted, answer);
-		nl_cb_err(cb, NL_CB_CUSTOM, take_error, answer);
-		errno = 0;
-		err = send_all(sock, msgs, answer);
-		while (err >= 0 && !answer->done)
-			err = nl_recvmsgs(sock, cb);
-		nl_cb_put(cb);
-		if (err < 0 && !answer->done) {
-			/* libnl's own numbers say little; errno is what the socket said */
-			answer->err = errno ? -errno : -EIO;
-			drain(sock);
-		}
-	} else {
-		answer->err = err;
-	}
 	for (uint32_t i = 0; i < answer->count; i++)
 		nlmsg_free(msgs[i]);
-	return answer->err;
+	return err;
 }
 
 int netlink_request(struct nl_sock *sock, struct nl_msg *msg,

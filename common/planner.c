@@ -44,7 +44,7 @@ static json_t *describe_problems(const struct problems *problems)
 	return list;
 }
 
-static void log_problems(const struct problems *problems, void (*say)(const char *format, ...))
+static void log_first_problems(const struct problems *problems)
 {
 	/* a plan may be wrong on every line; the rest is for eipctl reload and eipd -t */
 	const size_t most = 20;
@@ -52,11 +52,11 @@ static void log_problems(const struct problems *problems, void (*say)(const char
 	for (size_t i = 0; i < problems->count && i < most; i++) {
 		char *text = problem_format(&problems->list[i]);
 
-		say("plan: %s", text);
+		log_error("plan: %s", text);
 		free(text);
 	}
 	if (problems->count > most)
-		say("plan: and %zu more; eipctl reload or eipd -t shows them all",
+		log_error("plan: and %zu more; eipctl reload or eipd -t shows them all",
 			problems->count - most);
 }
 
@@ -136,7 +136,7 @@ static void refuse_plan(struct planner *planner, const struct problems *problems
 {
 	free(planner->error);
 	planner->error = plan_refusal(planner, problems->count);
-	log_problems(problems, log_error);
+	log_first_problems(problems);
 	log_error("plan: %s", planner->error);
 	if (request)
 		control_refuse(request, json_pack("{s:o}", "problems", describe_problems(problems)),
@@ -521,7 +521,7 @@ int planner_new(struct loop *loop, const struct config *config, const struct ip4
 		planner_free(planner);
 		return err;
 	}
-	log_problems(problems, log_error);
+	log_first_problems(problems);
 	planner->error =
 		xasprintf("the plan %s is refused (%zu problem%s); serving the last good one "
 			  "from %s",
@@ -543,8 +543,7 @@ void planner_stop(struct planner *planner)
 		(task != TAILQ_FIRST(&planner->tasks) || !worker_is_busy(&planner->worker))) {
 		TAILQ_REMOVE(&planner->tasks, task, link);
 		if (task->request)
-			control_refuse(task->request, NULL,
-				"eipd is stopping; try again when it runs");
+			control_refuse(task->request, NULL, CONTROL_STOPPING);
 		task_free(task);
 	}
 	worker_done(&planner->worker);

@@ -131,14 +131,13 @@ static int sync_directory_of(const char *path)
 	return err;
 }
 
-/* Where a symbolic link points to whose file is not there yet; NULL: it is no link. Heap. */
-static char *read_dangling_link(const char *path)
+char *statefile_link_target(const char *path)
 {
 	char target[PATH_MAX];
 	ssize_t len = readlink(path, target, sizeof(target) - 1);
 	const char *slash = strrchr(path, '/');
 
-	if (len < 0)
+	if (len <= 0)
 		return NULL;
 	target[len] = '\0';
 	if (target[0] == '/' || !slash)
@@ -148,7 +147,7 @@ static char *read_dangling_link(const char *path)
 
 int statefile_write(const char *path, const char *text, size_t len)
 {
-	char *real = realpath(path, NULL), *link = real ? NULL : read_dangling_link(path);
+	char *real = realpath(path, NULL), *link = real ? NULL : statefile_link_target(path);
 	const char *target = real ? real : link ? link : path;
 	char *tmp = xasprintf("%s.eipd-new", target);
 	struct stat st;

@@ -36,6 +36,9 @@ int statefile_write(const char *path, const char *text, size_t len);
 /* The same, but a file that holds just this text already is left alone: disks wear out. */
 int statefile_update(const char *path, const char *text, size_t len);
 
+/* What a symbolic link points to, there or not; NULL: it is none. The caller frees. */
+char *statefile_link_target(const char *path);
+
 /* Makes a directory and those above it (0755); 0 if it exists. */
 int statefile_mkdir(const char *path);
 

@@ -3,7 +3,6 @@
 #include "common/watch.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "common/statefile.h"
 
 /* Editors write in several steps. */
 #define SETTLE_MS 200
@@ -37,19 +37,6 @@ static int add_directory(int fd, const char *path)
 	return err;
 }
 
-/* What the link is to; NULL: it is none. The caller frees. */
-static char *target_of(const char *path)
-{
-	char target[PATH_MAX];
-	ssize_t len = readlink(path, target, sizeof(target) - 1);
-
-	if (len <= 0)
-		return NULL;
-	target[len] = '\0';
-	return target[0] == '/' ? xstrdup(target)
-				: xasprintf("%.*s%s", (int)(name_of(path) - path), path, target);
-}
-
 static void forget(struct watch *watch)
 {
 	while (watch->step_count) {
@@ -74,7 +61,7 @@ static int find_way(struct watch *watch)
 			return directory;
 		}
 		watch->steps[watch->step_count++] = (struct watch_step){ directory, path };
-		next = target_of(path);
+		next = statefile_link_target(path);
 	}
 	free(path);
 	return 0;
@@ -84,7 +71,7 @@ static int find_way(struct watch *watch)
 
 static bool is_link(const char *path)
 {
-	char *target = target_of(path);
+	char *target = statefile_link_target(path);
 
 	free(target);
 	return target != NULL;

@@ -229,8 +229,7 @@ void address_list_free(struct address_list *list)
 	if (!list)
 		return;
 	while (list->waiting_count > list->served_count)
-		control_refuse(list->waiting[--list->waiting_count], NULL,
-			"eipd is stopping; try again when it runs");
+		control_refuse(list->waiting[--list->waiting_count], NULL, CONTROL_STOPPING);
 	worker_done(&list->worker);
 	free(list->waiting);
 	free(list);

@@ -11,6 +11,9 @@
 #include "natmgr/ruleset.h"
 
 #define BACKEND_ERROR_SIZE 384
+/* The lock is waited for this long, and asked for so often, as nothing tells when it is free. */
+#define BACKEND_LOCK_LIMIT_MS 10000
+#define BACKEND_LOCK_RETRY_MS 5
 
 struct backend {
 	const char *name; /* "iptables" */

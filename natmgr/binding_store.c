@@ -17,9 +17,7 @@
 #include "natmgr/binding_file.h"
 #include "natmgr/rebuild.h"
 
-#define STATE_MAX     (64 << 20)
-#define LOCK_LIMIT_MS 10000
-#define LOCK_RETRY_MS 5 /* nothing tells when it is free */
+#define STATE_MAX (64 << 20)
 
 time_t binding_seconds(void)
 {
@@ -86,8 +84,8 @@ void binding_store_check(const char *path, struct problems *problems)
 
 static int begin_waiting(struct backend *backend, struct ruleset *ret_have, char *error)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_RETRY_MS * 1000000L };
-	uint64_t deadline = loop_now() + LOCK_LIMIT_MS;
+	const struct timespec pause = { .tv_nsec = BACKEND_LOCK_RETRY_MS * 1000000L };
+	uint64_t deadline = loop_now() + BACKEND_LOCK_LIMIT_MS;
 	int err;
 
 	while ((err = backend->begin(backend, ret_have, error)) == -EAGAIN && loop_now() < deadline)
@@ -116,12 +114,7 @@ static int take_over(const struct config *config, const struct plan *plan, struc
 static void log_damage(const char *path, const struct problems *problems, size_t lines,
 	size_t rules)
 {
-	for (size_t i = 0; i < problems->count; i++) {
-		char *text = problem_format(&problems->list[i]);
-
-		log_error("nat: %s", text);
-		free(text);
-	}
+	log_problems("nat", problems);
 	log_error("nat: the damaged file is kept as %s.damaged; bindings and forwards by its good "
 		  "lines: %zu, by the kernel's rules: %zu more",
 		path, lines, rules);

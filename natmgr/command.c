@@ -515,7 +515,7 @@ void commands_free(struct commands *commands)
 	/* those that asked the wire, which does not answer any more */
 	while ((order = TAILQ_FIRST(&commands->asking))) {
 		TAILQ_REMOVE(&commands->asking, order, link);
-		finish(order, -ESHUTDOWN, "eipd is stopping; try again when it runs");
+		finish(order, -ESHUTDOWN, CONTROL_STOPPING);
 	}
 	auto_bind_free(commands->auto_bind);
 	conflicts_done(&commands->conflicts);

@@ -16,7 +16,8 @@ struct flow_judge {
 	struct ip4_prefix inner;
 	const struct desired *desired;
 	const struct address_set *owned; /* ours until now, beside the pool; NULL: none */
-	const uint32_t *new_sources;     /* inner addresses that got a source address just now, sorted */
+	const uint32_t
+		*new_sources; /* inner addresses that got a source address just now, sorted */
 	size_t new_source_count;
 };
 

@@ -107,8 +107,8 @@ static void due(void *ctx)
 		return;
 	}
 	/* frames may begin to pass iptables at any time, when somebody loads br_netfilter */
-	loop_timer_set(hairpin->loop, &hairpin->timer,
-		hairpin->config->nat.resync * UINT64_C(1000), due, hairpin);
+	loop_timer_set(hairpin->loop, &hairpin->timer, hairpin->config->nat.resync * UINT64_C(1000),
+		due, hairpin);
 	if ((!table->count && !table->forward_count) || !bridged_frames_pass())
 		return;
 	collect(hairpin);
@@ -141,7 +141,6 @@ void hairpin_stop(struct hairpin *hairpin)
 
 void hairpin_soon(struct hairpin *hairpin)
 {
-	if (hairpin->loop &&
-		(!hairpin->timer.active || hairpin->timer.due > loop_now() + DELAY_MS))
+	if (hairpin->loop && (!hairpin->timer.active || hairpin->timer.due > loop_now() + DELAY_MS))
 		loop_timer_set(hairpin->loop, &hairpin->timer, DELAY_MS, due, hairpin);
 }

@@ -83,12 +83,7 @@ static void keep_damaged(const char *path, const struct problems *problems, size
 {
 	int err = statefile_keep_damaged(path);
 
-	for (size_t i = 0; i < problems->count; i++) {
-		char *text = problem_format(&problems->list[i]);
-
-		log_error("isolation: %s", text);
-		free(text);
-	}
+	log_problems("isolation", problems);
 	log_error(
 		"isolation: every VM that the damaged file or the kernel names is isolated (%zu), "
 		"from all hosts where its list of allowed ones is lost; eipctl vm isolate and vm "

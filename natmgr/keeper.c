@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/control.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
@@ -17,13 +19,10 @@
 #include "natmgr/binding_store.h"
 #include "natmgr/sync.h"
 
-/* The lock of iptables is waited for this long. */
-#define LOCK_LIMIT_MS 10000
 /* What could not be done is tried again after so long. */
 #define RETRY_MS 1000
 /* Changes of links come in swarms; and what has to wait for the thread looks again so soon. */
 #define SETTLE_MS 50
-#define STOPPING	"eipd is stopping; try again when it runs"
 
 TAILQ_HEAD(change_list, keeper_change);
 
@@ -170,7 +169,7 @@ static void prepare_sync(struct keeper *keeper, enum reconcile_scope scope)
 	keeper->sync = (struct sync){ .reconcile = &keeper->reconcile,
 		.path = keeper->state_path,
 		.scope = scope,
-		.lock_ms = LOCK_LIMIT_MS,
+		.lock_ms = BACKEND_LOCK_LIMIT_MS,
 		.is_closing = scope == RECONCILE_REMOVE ? NULL : &keeper->is_closing };
 	if (scope != RECONCILE_REMOVE)
 		desired_make(&keeper->table, keeper->plan, keeper->isolation,
@@ -320,7 +319,7 @@ static void synced(void *ctx)
 	note_sync(keeper);
 	if (sync->err && keeper->work == WORK_CHANGE) {
 		roll_back(keeper, gave_up ? -ESHUTDOWN : sync->err,
-			gave_up ? STOPPING : sync->error);
+			gave_up ? CONTROL_STOPPING : sync->error);
 		return;
 	}
 	if (sync->err && !gave_up)
@@ -377,7 +376,7 @@ static void refuse_waiting(struct keeper *keeper)
 		if (change->stays)
 			continue;
 		TAILQ_REMOVE(&keeper->waiting, change, link);
-		change->done(change, -ESHUTDOWN, STOPPING);
+		change->done(change, -ESHUTDOWN, CONTROL_STOPPING);
 	}
 }
 
@@ -645,7 +644,10 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 	return 0;
 }
 
-/* What is under way is done and told, unless it waits for the lock; but for what stays, nothing is begun. */
+/*
+ * What is under way is done and told, unless it waits for the lock; but for what stays, nothing is
+ * begun.
+ */
 static void finish(struct keeper *keeper)
 {
 	keeper->is_closing = true;

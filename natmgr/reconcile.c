@@ -96,7 +96,8 @@ static int read_addresses(struct run *run)
 }
 
 /* What somebody did before us, or what went with the interface's first address, is done. */
-static int change_addresses(struct run *run, const struct netlink_addr *list, size_t count, bool add)
+static int change_addresses(struct run *run, const struct netlink_addr *list, size_t count,
+	bool add)
 {
 	const struct reconcile *reconcile = run->reconcile;
 	char text[IP4_PREFIX_STRLEN];

@@ -32,11 +32,11 @@ struct reconcile {
 struct reconcile_report {
 	size_t rule_edits;
 	struct address_diff addresses;
-	bool forwarding_enabled;  /* it was off */
-	bool forwarding_unknown;  /* /proc is not mounted */
-	bool outer_missing;       /* the outer interface: its addresses had to wait */
-	size_t flows;             /* that were forgotten */
-	int flows_err;            /* -errno of ctnetlink; the next run tries again */
+	bool forwarding_enabled; /* it was off */
+	bool forwarding_unknown; /* /proc is not mounted */
+	bool outer_missing;      /* the outer interface: its addresses had to wait */
+	size_t flows;            /* that were forgotten */
+	int flows_err;           /* -errno of ctnetlink; the next run tries again */
 };
 
 enum reconcile_scope {

@@ -14,18 +14,14 @@
 #include "common/loop.h"
 #include "common/statefile.h"
 
-/* Nothing tells when the lock of iptables is free again. */
-#define LOCK_RETRY_MS 5
-
 static bool may_wait(const struct sync *sync, uint64_t deadline)
 {
-	return loop_now() < deadline &&
-		!(sync->is_closing && atomic_load(sync->is_closing));
+	return loop_now() < deadline && !(sync->is_closing && atomic_load(sync->is_closing));
 }
 
 void sync_run(struct sync *sync)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_RETRY_MS * 1000000L };
+	const struct timespec pause = { .tv_nsec = BACKEND_LOCK_RETRY_MS * 1000000L };
 	uint64_t deadline;
 
 	if (sync->file)

@@ -253,15 +253,20 @@ is "and is gone" "$(sleepers)" 0
 daemon_end TERM
 conf dhcp.callback-timeout
 
+# two_leases: two machines have theirs, and the program knows it
+two_leases() {
+	rm -rf "$STATE" "$T/calls"
+	conf dhcp.callback "$T/callback"
+	daemon_up
+	lease vm-001
+	lease vm-002
+	check "two machines have their leases" wait_for 5 called 2
+	daemon_end TERM
+	rm "$T/calls"
+}
+
 # ---- names that change faster than they are told
-rm -rf "$STATE" "$T/calls"
-conf dhcp.callback "$T/callback"
-daemon_up
-lease vm-001
-lease vm-002
-check "two machines have their leases" wait_for 5 called 2
-daemon_end TERM
-rm "$T/calls"
+two_leases
 # the first call waits for us
 cat >"$T/waits" <<END
 #!/bin/sh
@@ -284,14 +289,7 @@ daemon_end TERM
 plan "$MAC1,vm-001,$IP1" "$MAC2,vm-002,$IP2"
 
 # ---- ends that are not told when the daemon dies
-rm -rf "$STATE" "$T/calls"
-conf dhcp.callback "$T/callback"
-daemon_up
-lease vm-001
-lease vm-002
-check "two machines have their leases" wait_for 5 called 2
-daemon_end TERM
-rm "$T/calls"
+two_leases
 conf dhcp.callback "$T/hangs"
 daemon_up
 check "a callback hangs" wait_for 5 called 1

@@ -253,14 +253,20 @@ ctl ip unbind 20.251.48.105 >/dev/null
 is "all is right" "$(ours)" "$right"
 check "traffic passes" works
 daemon_end TERM
-lock_hold
-daemon_start &
-starting=$!
-sleep 1 # it would be there by then
-check "a start waits for the lock too" not gone "$starting"
-lock_release
-wait "$starting"
-is "until it is free" "$? $(<"$T/start")" "0 "
+# start_waits SENTENCE: while somebody has the lock
+start_waits() {
+	local starting
+
+	lock_hold
+	daemon_start &
+	starting=$!
+	sleep 1 # it would be there, or have ended, by then
+	check "$1" not gone "$starting"
+	lock_release
+	wait "$starting"
+	is "until it is free" "$? $(<"$T/start")" "0 "
+}
+start_waits "a start waits for the lock too"
 is "and all is right" "$(ours)" "$right"
 
 # ---- a damaged state file
@@ -340,14 +346,7 @@ mkdir "$STATE/bindings.eipd-new" # where the new text would go
 check "a damaged file that cannot be written anew" not daemon_start
 unharmed "a damaged file that cannot be written anew" "$STATE/bindings is damaged, .*nothing was changed"
 rmdir "$STATE/bindings.eipd-new"
-lock_hold
-daemon_start &
-starting=$!
-sleep 1 # it would have ended by then
-check "a damaged file while somebody has the lock: the start waits for it" not gone "$starting"
-lock_release
-wait "$starting"
-is "until it is free" "$? $(<"$T/start")" "0 "
+start_waits "a damaged file while somebody has the lock: the start waits for it"
 all_bound "a damaged file while somebody had the lock"
 daemon_end KILL
 printf '%s\n' "$good" >"$STATE/bindings"

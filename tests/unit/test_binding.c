@@ -1021,7 +1021,8 @@ int main(void)
 		NULL);
 	suite_add(&suite, "damaged: cut off anywhere", test_every_beginning, NULL);
 	suite_add(&suite, "desired: by address, the first bound is the source", test_desired, NULL);
-	suite_add(&suite, "desired: nothing that leads to an isolated VM, whatever it is called now",
+	suite_add(&suite,
+		"desired: nothing that leads to an isolated VM, whatever it is called now",
 		test_desired_isolated, NULL);
 	suite_add(&suite, "a copy does not change with its original", test_copy, NULL);
 	suite_add(&suite, "auto: who has none gets one", test_auto, NULL);
