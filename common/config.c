@@ -208,11 +208,16 @@ static const struct key *nearest_key(const char *section, const char *name)
 
 static bool section_exists(const char *section)
 {
+	const char *tag;
+
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		if (!strcmp(keys[i].section, section))
 			return true;
 	}
-	return !strcmp(section, "dhcp") || !strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX));
+	if (strcmp(kind_of(section), "tag"))
+		return false;
+	tag = section + strlen(TAG_PREFIX);
+	return *tag && !tag[strspn(tag, "abcdefghijklmnopqrstuvwxyz0123456789-_.")];
 }
 
 /* --- into the configuration ---------------------------------------------------------------- */
@@ -281,9 +286,6 @@ static struct target find_target(struct config *config, const struct config_entr
 		if (config->tag_count == CONFIG_TAGS_MAX)
 			problem_add(problems, config->path, entry->line, "[%s]: more than %d tags",
 				entry->section, CONFIG_TAGS_MAX);
-		if (!*name || name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_.")])
-			problem_add(problems, config->path, entry->line,
-				"[%s]: not a tag; expected letters, digits, - _ .", entry->section);
 		target.tag = add_tag(config, name);
 	}
 	target.options = &target.tag->options;
@@ -372,8 +374,8 @@ static void set_all(struct config *config, struct problems *problems)
 	for (size_t i = 0; i < config->entry_count; i++) {
 		const struct config_entry *entry = &config->entries[i];
 
-		/* given twice, which has been said */
-		if (config_line(config, entry->section, entry->key) == entry->line)
+		/* without a value or given twice, which has been said */
+		if (entry->value && config_line(config, entry->section, entry->key) == entry->line)
 			set_entry(config, entry, problems);
 	}
 }

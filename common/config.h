@@ -89,7 +89,7 @@ struct config_tag {
 	struct config_options options;
 };
 
-/* A key that stands in the file, for messages about its value. */
+/* A key that stands in the file, for messages about its value (NULL: lost to a bad section). */
 struct config_entry {
 	char *section, *key, *value;
 	unsigned line;

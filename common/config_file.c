@@ -177,7 +177,7 @@ static void list_entries(struct config *config, char *text, bool (*is_section)(c
 				problem_add(problems, config->path, line,
 					"[%s]: unknown section; "
 					"there are [daemon], [control], [inner], [outer], [plan], "
-					"[dhcp], [nat] and [tag NAME]",
+					"[dhcp], [nat] and [tag NAME] (letters, digits, - _ .)",
 					section);
 		} else if (equals) {
 			struct config_entry entry = { xstrdup(section),
@@ -242,19 +242,29 @@ static void skip_byte_order_mark(char *text)
 		memset(text, ' ', 3);
 }
 
-/* A line that is long has its value already. */
-static void take_values(struct config *config, const dictionary *dict)
+/*
+ * A line that is long has its value already. iniparser has none for a key that stands in its
+ * dictionary under the name of a section: "bridge" of [inner] where there is [inner:bridge], too,
+ * which is no section and has been said. false: there are such.
+ */
+static bool take_values(struct config *config, const dictionary *dict)
 {
+	bool all = true;
+
 	for (size_t i = 0; i < config->entry_count; i++) {
 		struct config_entry *entry = &config->entries[i];
+		const char *value;
 		char *name;
 
 		if (entry->value)
 			continue;
 		name = xasprintf("%s:%s", entry->section, entry->key);
-		entry->value = xstrdup(iniparser_getstring(dict, name, ""));
+		value = iniparser_getstring(dict, name, NULL);
+		entry->value = value ? xstrdup(value) : NULL;
+		all = all && value;
 		free(name);
 	}
+	return all;
 }
 
 int config_file_read(struct config *config, bool (*is_section)(const char *name),
@@ -274,11 +284,10 @@ int config_file_read(struct config *config, bool (*is_section)(const char *name)
 	list_entries(config, text, is_section, problems);
 	dict = parse(config->path, text, problems);
 	free(text);
-	if (!dict && problems->count == problems_before)
+	if ((!dict || !take_values(config, dict)) && problems->count == problems_before)
 		problem_add(problems, config->path, 0, "cannot be parsed");
 	if (!dict)
 		return -EINVAL;
-	take_values(config, dict);
 	iniparser_freedict(dict);
 	return 0;
 }
