@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/attribute.h"
 #include "common/bridge.h"
 #include "common/memory.h"
 
@@ -38,8 +39,8 @@ struct look {
 
 static bool is_on_uplink(const struct look *look, struct nlattr *index)
 {
-	return index && nla_len(index) == 4 &&
-		nla_get_u32(index) == (uint32_t)look->facts->uplink.index;
+	return attribute_has(index, 4) &&
+		attribute_u32(index) == (uint32_t)look->facts->uplink.index;
 }
 
 static void add_item(struct bridge_facts *facts, const struct nlmsghdr *header,
@@ -67,9 +68,9 @@ static void read_address(void *ctx, const struct nlmsghdr *header)
 		return;
 	if (ifaddr->ifa_family == AF_INET6 && ifaddr->ifa_scope < RT_SCOPE_LINK)
 		look->facts->uplink_has_ipv6 = true;
-	if (ifaddr->ifa_family != AF_INET || !attrs[IFA_LOCAL] || nla_len(attrs[IFA_LOCAL]) != 4)
+	if (ifaddr->ifa_family != AF_INET || !attribute_has(attrs[IFA_LOCAL], 4))
 		return;
-	prefix.addr = ntohl(nla_get_u32(attrs[IFA_LOCAL]));
+	prefix.addr = ntohl(attribute_u32(attrs[IFA_LOCAL]));
 	prefix.len = ifaddr->ifa_prefixlen;
 	add_item(look->facts, header,
 		(struct bridge_item){ .text = xstrdup(ip4_prefix_format(&prefix, text)) });
@@ -109,12 +110,12 @@ static char *route_text(const struct rtmsg *route, struct nlattr *const *attrs)
 	char destination[IP4_PREFIX_STRLEN] = "default", via[IP4_STRLEN] = "";
 	struct ip4_prefix prefix = { .len = route->rtm_dst_len };
 
-	if (attrs[RTA_DST] && nla_len(attrs[RTA_DST]) == 4) {
-		prefix.addr = ntohl(nla_get_u32(attrs[RTA_DST]));
+	if (attribute_has(attrs[RTA_DST], 4)) {
+		prefix.addr = ntohl(attribute_u32(attrs[RTA_DST]));
 		ip4_prefix_format(&prefix, destination);
 	}
-	if (attrs[RTA_GATEWAY] && nla_len(attrs[RTA_GATEWAY]) == 4)
-		ip4_format(ntohl(nla_get_u32(attrs[RTA_GATEWAY])), via);
+	if (attribute_has(attrs[RTA_GATEWAY], 4))
+		ip4_format(ntohl(attribute_u32(attrs[RTA_GATEWAY])), via);
 	return xasprintf("%s%s%s", destination, *via ? " via " : "", via);
 }
 
@@ -175,8 +176,7 @@ static void read_port(void *ctx, const struct nlmsghdr *header)
 	if ((unsigned)ifinfo->ifi_index == facts->uplink.master)
 		memcpy(facts->uplink_master, name, sizeof(name));
 	if (!facts->bridge.index || (unsigned)ifinfo->ifi_index == facts->uplink.index ||
-		!attrs[IFLA_MASTER] || nla_len(attrs[IFLA_MASTER]) != 4 ||
-		nla_get_u32(attrs[IFLA_MASTER]) != facts->bridge.index)
+		attribute_u32(attrs[IFLA_MASTER]) != facts->bridge.index)
 		return;
 	if (attrs[IFLA_LINKINFO] &&
 		!nla_parse_nested(info, IFLA_INFO_MAX, attrs[IFLA_LINKINFO], NULL) &&

@@ -214,7 +214,7 @@ static bool section_exists(const char *section)
 		if (!strcmp(keys[i].section, section))
 			return true;
 	}
-	if (strcmp(kind_of(section), "tag"))
+	if (strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX)))
 		return false;
 	tag = section + strlen(TAG_PREFIX);
 	return *tag && !tag[strspn(tag, "abcdefghijklmnopqrstuvwxyz0123456789-_.")];

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "common/attribute.h"
 #include "common/memory.h"
 
 /* Messages that one request can leave behind; a dump of every neighbour of a large bridge has fewer. */
@@ -216,10 +217,9 @@ static void read_vlan(struct netlink_link *link, struct nlattr *data)
 {
 	struct nlattr *bridge[IFLA_BR_MAX + 1];
 
-	if (!nla_parse_nested(bridge, IFLA_BR_MAX, data, NULL) && bridge[IFLA_BR_VLAN_FILTERING] &&
-		nla_get_u8(bridge[IFLA_BR_VLAN_FILTERING]) && bridge[IFLA_BR_VLAN_DEFAULT_PVID] &&
-		nla_len(bridge[IFLA_BR_VLAN_DEFAULT_PVID]) >= 2)
-		link->vlan = nla_get_u16(bridge[IFLA_BR_VLAN_DEFAULT_PVID]);
+	if (!nla_parse_nested(bridge, IFLA_BR_MAX, data, NULL) &&
+		attribute_u8(bridge[IFLA_BR_VLAN_FILTERING]))
+		link->vlan = attribute_u16(bridge[IFLA_BR_VLAN_DEFAULT_PVID]);
 }
 
 void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link)
@@ -237,10 +237,8 @@ void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link)
 	link->flags = ifinfo->ifi_flags;
 	if (attrs[IFLA_IFNAME])
 		nla_strlcpy(link->name, attrs[IFLA_IFNAME], sizeof(link->name));
-	if (attrs[IFLA_MASTER] && nla_len(attrs[IFLA_MASTER]) >= 4)
-		link->master = nla_get_u32(attrs[IFLA_MASTER]);
-	if (attrs[IFLA_ADDRESS] && nla_len(attrs[IFLA_ADDRESS]) == MAC_LEN)
-		memcpy(link->mac.byte, nla_data(attrs[IFLA_ADDRESS]), MAC_LEN);
+	link->master = attribute_u32(attrs[IFLA_MASTER]);
+	(void)attribute_mac(attrs[IFLA_ADDRESS], &link->mac);
 	if (attrs[IFLA_LINKINFO] &&
 		!nla_parse_nested(info, IFLA_INFO_MAX, attrs[IFLA_LINKINFO], NULL) &&
 		info[IFLA_INFO_KIND])
@@ -251,11 +249,8 @@ void netlink_link_read(const struct nlmsghdr *header, struct netlink_link *link)
 		!nla_strcmp(info[IFLA_INFO_SLAVE_KIND], "bridge") &&
 		!nla_parse_nested(port, IFLA_BRPORT_MAX, info[IFLA_INFO_SLAVE_DATA], NULL)) {
 		link->is_port = true;
-		if (port[IFLA_BRPORT_MODE] && nla_len(port[IFLA_BRPORT_MODE]) >= 1)
-			link->hairpin = nla_get_u8(port[IFLA_BRPORT_MODE]);
-		if (port[IFLA_BRPORT_GROUP_FWD_MASK] &&
-			nla_len(port[IFLA_BRPORT_GROUP_FWD_MASK]) >= 2)
-			link->group_fwd_mask = nla_get_u16(port[IFLA_BRPORT_GROUP_FWD_MASK]);
+		link->hairpin = attribute_u8(port[IFLA_BRPORT_MODE]);
+		link->group_fwd_mask = attribute_u16(port[IFLA_BRPORT_GROUP_FWD_MASK]);
 	}
 }
 
@@ -375,12 +370,9 @@ static void read_fdb(void *ctx, const struct nlmsghdr *header)
 			NDA_MAX, NULL))
 		return;
 	neighbour = nlmsg_data(header);
-	if (neighbour->ndm_family != AF_BRIDGE || !attrs[NDA_LLADDR] ||
-		nla_len(attrs[NDA_LLADDR]) != MAC_LEN || !attrs[NDA_MASTER] ||
-		nla_len(attrs[NDA_MASTER]) < 4 ||
-		nla_get_u32(attrs[NDA_MASTER]) != walk->bridge_index)
+	if (neighbour->ndm_family != AF_BRIDGE || !attribute_mac(attrs[NDA_LLADDR], &mac) ||
+		attribute_u32(attrs[NDA_MASTER]) != walk->bridge_index)
 		return;
-	memcpy(mac.byte, nla_data(attrs[NDA_LLADDR]), MAC_LEN);
 	walk->each(walk->ctx, &mac, (unsigned)neighbour->ndm_ifindex);
 }
 
@@ -463,10 +455,10 @@ unsigned netlink_addr_read(const struct nlmsghdr *header, struct netlink_addr *r
 			NULL))
 		return 0;
 	ifaddr = nlmsg_data(header);
-	if (ifaddr->ifa_family != AF_INET || !attrs[IFA_LOCAL] || nla_len(attrs[IFA_LOCAL]) != 4 ||
+	if (ifaddr->ifa_family != AF_INET || !attribute_has(attrs[IFA_LOCAL], 4) ||
 		ifaddr->ifa_prefixlen > 32)
 		return 0;
-	addr.prefix.addr = ntohl(nla_get_u32(attrs[IFA_LOCAL]));
+	addr.prefix.addr = ntohl(attribute_u32(attrs[IFA_LOCAL]));
 	addr.prefix.len = ifaddr->ifa_prefixlen;
 	addr.secondary = ifaddr->ifa_flags & IFA_F_SECONDARY;
 	if (attrs[IFA_LABEL])
@@ -592,7 +584,7 @@ static void check_neighbour(void *ctx, const struct nlmsghdr *header)
 		return;
 	neighbour = nlmsg_data(header);
 	check->is_wrong = !(neighbour->ndm_state & (NUD_PERMANENT | NUD_NOARP)) &&
-		attrs[NDA_LLADDR] && nla_len(attrs[NDA_LLADDR]) == MAC_LEN &&
+		attribute_has(attrs[NDA_LLADDR], MAC_LEN) &&
 		memcmp(nla_data(attrs[NDA_LLADDR]), check->mac->byte, MAC_LEN) != 0;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/attribute.h"
 #include "common/memory.h"
 #include "common/netlink.h"
 
@@ -58,12 +59,11 @@ static bool read_tuple(struct nlattr *tuple, uint32_t *ret_source, uint32_t *ret
 	struct nlattr *parts[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];
 
 	if (!tuple || nla_parse_nested(parts, CTA_TUPLE_MAX, tuple, NULL) || !parts[CTA_TUPLE_IP] ||
-		nla_parse_nested(ip, CTA_IP_MAX, parts[CTA_TUPLE_IP], NULL) || !ip[CTA_IP_V4_SRC] ||
-		!ip[CTA_IP_V4_DST] || nla_len(ip[CTA_IP_V4_SRC]) != 4 ||
-		nla_len(ip[CTA_IP_V4_DST]) != 4)
+		nla_parse_nested(ip, CTA_IP_MAX, parts[CTA_TUPLE_IP], NULL) ||
+		!attribute_has(ip[CTA_IP_V4_SRC], 4) || !attribute_has(ip[CTA_IP_V4_DST], 4))
 		return false;
-	*ret_source = ntohl(nla_get_u32(ip[CTA_IP_V4_SRC]));
-	*ret_destination = ntohl(nla_get_u32(ip[CTA_IP_V4_DST]));
+	*ret_source = ntohl(attribute_u32(ip[CTA_IP_V4_SRC]));
+	*ret_destination = ntohl(attribute_u32(ip[CTA_IP_V4_DST]));
 	return true;
 }
 
@@ -76,10 +76,8 @@ static void read_ports(struct nlattr *tuple, struct flow *flow)
 	if (nla_parse_nested(parts, CTA_TUPLE_MAX, tuple, NULL) || !parts[CTA_TUPLE_PROTO] ||
 		nla_parse_nested(proto, CTA_PROTO_MAX, parts[CTA_TUPLE_PROTO], NULL))
 		return;
-	if (proto[CTA_PROTO_NUM] && nla_len(proto[CTA_PROTO_NUM]) == 1)
-		flow->protocol = nla_get_u8(proto[CTA_PROTO_NUM]);
-	if (proto[CTA_PROTO_DST_PORT] && nla_len(proto[CTA_PROTO_DST_PORT]) == 2)
-		flow->destination_port = ntohs(nla_get_u16(proto[CTA_PROTO_DST_PORT]));
+	flow->protocol = attribute_u8(proto[CTA_PROTO_NUM]);
+	flow->destination_port = ntohs(attribute_u16(proto[CTA_PROTO_DST_PORT]));
 }
 
 static void doom(struct doomed *doomed, struct nlattr *const *attrs)
@@ -87,14 +85,14 @@ static void doom(struct doomed *doomed, struct nlattr *const *attrs)
 	struct doomed_flow flow = { 0 };
 	int len = nla_len(attrs[CTA_TUPLE_ORIG]);
 
-	if (len > (int)sizeof(flow.tuple) || !attrs[CTA_ID] || nla_len(attrs[CTA_ID]) != 4)
+	if (len > (int)sizeof(flow.tuple) || !attribute_has(attrs[CTA_ID], 4))
 		return;
 	memcpy(flow.tuple, nla_data(attrs[CTA_TUPLE_ORIG]), (size_t)len);
 	flow.tuple_len = (uint8_t)len;
-	flow.id = nla_get_u32(attrs[CTA_ID]);
-	if (attrs[CTA_ZONE] && nla_len(attrs[CTA_ZONE]) == 2) {
+	flow.id = attribute_u32(attrs[CTA_ID]);
+	if (attribute_has(attrs[CTA_ZONE], 2)) {
 		flow.has_zone = true;
-		flow.zone = nla_get_u16(attrs[CTA_ZONE]);
+		flow.zone = attribute_u16(attrs[CTA_ZONE]);
 	}
 	if (doomed->count == doomed->cap) {
 		doomed->cap = doomed->cap ? doomed->cap * 2 : 16;

@@ -22,6 +22,7 @@
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
+#include "common/attribute.h"
 #include "common/memory.h"
 #include "common/netlink.h"
 #include "natmgr/nft_message.h"
@@ -76,9 +77,9 @@ static void take_generation(void *ctx, const struct nlmsghdr *header)
 {
 	struct nlattr *attrs[NFTA_GEN_MAX + 1];
 
-	if (parse(header, NFT_MSG_NEWGEN, attrs, NFTA_GEN_MAX) && attrs[NFTA_GEN_ID] &&
-		nla_len(attrs[NFTA_GEN_ID]) >= 4)
-		*(uint32_t *)ctx = ntohl(nla_get_u32(attrs[NFTA_GEN_ID]));
+	if (parse(header, NFT_MSG_NEWGEN, attrs, NFTA_GEN_MAX) &&
+		attribute_has(attrs[NFTA_GEN_ID], 4))
+		*(uint32_t *)ctx = ntohl(attribute_u32(attrs[NFTA_GEN_ID]));
 }
 
 static int read_generation(struct nft *nft, uint32_t *ret_generation)
@@ -310,15 +311,6 @@ struct counter_walk {
 	void *ctx;
 };
 
-static uint64_t get_u64(struct nlattr *attr)
-{
-	uint64_t value = 0;
-
-	if (attr && nla_len(attr) >= (int)sizeof(value))
-		memcpy(&value, nla_data(attr), sizeof(value));
-	return be64toh(value);
-}
-
 static void take_counter(void *ctx, const struct nlmsghdr *header)
 {
 	struct nlattr *attrs[NFTA_OBJ_MAX + 1], *data[NFTA_COUNTER_MAX + 1];
@@ -327,14 +319,13 @@ static void take_counter(void *ctx, const struct nlmsghdr *header)
 
 	if (!parse(header, NFT_MSG_NEWOBJ, attrs, NFTA_OBJ_MAX) ||
 		!is_ours(walk->nft, attrs[NFTA_OBJ_TABLE]) || !attrs[NFTA_OBJ_NAME] ||
-		!attrs[NFTA_OBJ_TYPE] || nla_len(attrs[NFTA_OBJ_TYPE]) < 4 ||
-		ntohl(nla_get_u32(attrs[NFTA_OBJ_TYPE])) != NFT_OBJECT_COUNTER ||
+		ntohl(attribute_u32(attrs[NFTA_OBJ_TYPE])) != NFT_OBJECT_COUNTER ||
 		!attrs[NFTA_OBJ_DATA] ||
 		nla_parse_nested(data, NFTA_COUNTER_MAX, attrs[NFTA_OBJ_DATA], NULL))
 		return;
 	nla_strlcpy(name, attrs[NFTA_OBJ_NAME], sizeof(name));
-	walk->each(walk->ctx, name, get_u64(data[NFTA_COUNTER_PACKETS]),
-		get_u64(data[NFTA_COUNTER_BYTES]));
+	walk->each(walk->ctx, name, be64toh(attribute_u64(data[NFTA_COUNTER_PACKETS])),
+		be64toh(attribute_u64(data[NFTA_COUNTER_BYTES])));
 }
 
 int nft_read_counters(struct nft *nft,
