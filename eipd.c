@@ -229,11 +229,11 @@ static void describe_vms(void *ctx, const struct vm *const *vms, size_t count, j
 	natmgr_describe_vms(eipd->natmgr, vms, count, objects);
 }
 
-static void on_vm_came(void *ctx)
+static void on_vm_came(void *ctx, const struct vm *vm)
 {
 	const struct eipd *eipd = ctx;
 
-	natmgr_vm_came(eipd->natmgr);
+	natmgr_vm_came(eipd->natmgr, vm);
 }
 
 static uint64_t vm_away(void *ctx, const struct vm *vm)

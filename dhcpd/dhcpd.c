@@ -49,7 +49,7 @@ struct dhcpd {
 	struct callback callback;
 	struct oplog oplog;
 	struct events *events;
-	void (*vm_came)(void *ctx);
+	void (*vm_came)(void *ctx, const struct vm *vm);
 	void *vm_came_ctx;
 	uint64_t started;
 	struct telling *tellings; /* by the plan's index */
@@ -236,7 +236,7 @@ static void tell(struct dhcpd *dhcpd, enum lease_event event, const struct vm *v
 	if (event == LEASE_ADD)
 		forget_neighbour(dhcpd, vm);
 	if (event != LEASE_DEL && dhcpd->vm_came)
-		dhcpd->vm_came(dhcpd->vm_came_ctx);
+		dhcpd->vm_came(dhcpd->vm_came_ctx, vm);
 }
 
 static void on_lease_event(void *ctx, enum lease_event event, const struct vm *vm, uint64_t expires,

@@ -24,7 +24,7 @@ struct dhcpd_setup {
 	struct mac mac;              /* the bridge's */
 	unsigned index;              /* the bridge's, as a link */
 	/* A VM was given its address. May be NULL. */
-	void (*vm_came)(void *ctx);
+	void (*vm_came)(void *ctx, const struct vm *vm);
 	void *ctx;
 };
 

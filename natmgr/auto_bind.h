@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * auto_bind: each VM of the plan without a public address is given one of the pool, where the wire
- * has to be asked first (where it has not, keeper does so as it goes over to a plan).
+ * auto_bind: each VM of the plan without a public address is given one of the pool while there is
+ * one (patent step 8: what one VM no longer needs is bound to another): when the plan changes,
+ * when an address becomes free, and when one has cooled down or is no longer in others' use.
  *
- * All addresses are asked for at once; those that nobody answered for are given in one change, to
- * those that have none by then.
+ * Where the wire has to be asked first, all addresses are asked for at once; those that nobody
+ * answered for are given in one change, to those that have none by then. Where it has not, keeper
+ * does as much as it goes over to a plan, and what comes later is done here.
  */
 #ifndef EIPD_NATMGR_AUTO_BIND_H
 #define EIPD_NATMGR_AUTO_BIND_H
@@ -22,8 +24,16 @@ struct auto_bind *auto_bind_new(struct loop *loop, const struct config *config,
 /* After keeper_free(). */
 void auto_bind_free(struct auto_bind *auto_bind);
 
-/* Now; after what is under way, if anything is. What cannot be done is tried again later. */
-void auto_bind_start(struct auto_bind *auto_bind);
+/* Of a new plan, at once: nobody is passed over any more. */
+void auto_bind_replanned(struct auto_bind *auto_bind);
+/*
+ * The VM lost its address, which may be another's now; it is passed over until the plan is read
+ * anew, or else each `unbind` would be followed by a bind. Where it was reclaimed for being away,
+ * only until it comes.
+ */
+void auto_bind_lost(struct auto_bind *auto_bind, const struct vm *vm, bool until_it_comes);
+/* It has a lease. */
+void auto_bind_vm_came(struct auto_bind *auto_bind, const struct vm *vm);
 /* The address may be given soon. */
 bool auto_bind_asks_for(const struct auto_bind *auto_bind, uint32_t address);
 

@@ -645,7 +645,7 @@ uint32_t binding_choose(const struct binding_table *table, const struct config *
 
 size_t binding_auto(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, const struct address_filter *filter,
-	struct binding **ret_given)
+	const struct vm_filter *vms, struct binding **ret_given)
 {
 	struct pool_walk walk = { .config = config, .filter = filter };
 	uint32_t *cooling = cooling_for_all(table, config, plan, now, filter);
@@ -659,7 +659,7 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 		const struct vm *vm = plan_vm(plan, i);
 		struct binding binding = { 0 };
 
-		if (served[i])
+		if (served[i] || (vms && !vms->passes(vms->ctx, vm)))
 			continue;
 		/* what it had last, while that cools down for it; else the next of the pool */
 		binding.address = cooling[i] ? cooling[i] : next_free(&walk);

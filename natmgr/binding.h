@@ -110,13 +110,20 @@ struct address_filter {
 uint32_t binding_choose(const struct binding_table *table, const struct config *config,
 	const struct vm *vm, time_t now, const struct address_filter *filter);
 
+/* And of VMs: whether one is to be given an address unasked. */
+struct vm_filter {
+	bool (*passes)(const void *ctx, const struct vm *vm);
+	const void *ctx;
+};
+
 /*
  * Gives each VM of the plan that has neither an address nor ports of one such an address, while
- * there is one. How many; they are copied to *ret_given, which the caller frees.
+ * there is one. How many; they are copied to *ret_given, which the caller frees. A filter that is
+ * NULL lets all pass.
  */
 size_t binding_auto(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, const struct address_filter *filter,
-	struct binding **ret_given);
+	const struct vm_filter *vms, struct binding **ret_given);
 
 /*
  * Follows a new plan: a VM with a new name keeps its addresses, one that left loses them, and its

@@ -137,6 +137,7 @@ static void finish(struct order *order, int result, const char *error)
 static int change_table(struct order *order, struct binding_table *table, char **ret_error)
 {
 	const struct binding *bound = binding_find(table, order->address);
+	const struct forward *forward = forward_find(table, &order->forward);
 	const struct config *config = order->commands->config;
 	const struct plan *plan = keeper_plan(order->commands->keeper);
 	time_t now = binding_seconds();
@@ -159,6 +160,7 @@ static int change_table(struct order *order, struct binding_table *table, char *
 	case VERB_FORWARD_ADD:
 		return forward_add(table, config, plan, &order->forward, now, ret_error);
 	case VERB_FORWARD_DEL:
+		snprintf(order->vm, sizeof(order->vm), "%s", forward ? forward->vm : "");
 		return forward_del(table, config, &order->forward, now, ret_error);
 	}
 	return 0;
@@ -182,11 +184,35 @@ static int apply(struct keeper_change *change, struct binding_table *table, char
 	return result;
 }
 
+/* What a VM lost by this, another one that waits may have. */
+static void note_loss(const struct order *order)
+{
+	const struct vm *vm = NULL;
+
+	switch (order->verb) {
+	case VERB_UNBIND:
+	case VERB_RECLAIM:
+	case VERB_FORWARD_DEL:
+		vm = plan_by_name(keeper_plan(order->commands->keeper), order->vm);
+		break;
+	case VERB_MOVE:
+		vm = plan_by_name(keeper_plan(order->commands->keeper), order->from);
+		break;
+	case VERB_BIND:
+	case VERB_FORWARD_ADD:
+		break;
+	}
+	if (vm)
+		auto_bind_lost(order->commands->auto_bind, vm, order->verb == VERB_RECLAIM);
+}
+
 static void done(struct keeper_change *change, int result, const char *error)
 {
 	struct order *order = (struct order *)change;
 
 	TAILQ_REMOVE(&order->commands->asking, order, link);
+	if (result > 0)
+		note_loss(order);
 	finish(order, result, error);
 }
 
@@ -536,7 +562,12 @@ void commands_reclaim(struct commands *commands, const char *vm, uint32_t addres
 	submit(order);
 }
 
-void commands_auto_bind(struct commands *commands)
+void commands_replanned(struct commands *commands)
 {
-	auto_bind_start(commands->auto_bind);
+	auto_bind_replanned(commands->auto_bind);
+}
+
+void commands_vm_came(struct commands *commands, const struct vm *vm)
+{
+	auto_bind_vm_came(commands->auto_bind, vm);
 }

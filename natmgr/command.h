@@ -24,7 +24,8 @@ const struct conflicts *commands_conflicts(const struct commands *commands);
 /* Takes an address back without being asked: its VM, still the owner, had no lease for too long. */
 void commands_reclaim(struct commands *commands, const char *vm, uint32_t address);
 
-/* auto-bind, where the wire has to be asked first. */
-void commands_auto_bind(struct commands *commands);
+/* What auto-bind has to know: the plan is another one; a VM of it has a lease. */
+void commands_replanned(struct commands *commands);
+void commands_vm_came(struct commands *commands, const struct vm *vm);
 
 #endif

@@ -500,7 +500,7 @@ static bool follow_plan(struct keeper *keeper, struct binding_table *table, stru
 	/* where the wire has to be asked first, that is a matter of auto_bind */
 	if (keeper->config->nat.auto_bind && !keeper->config->outer.probe)
 		follow->given_count = binding_auto(table, keeper->config, keeper->plan, now, NULL,
-			&follow->given);
+			NULL, &follow->given);
 	return changed || follow->given_count;
 }
 

@@ -62,7 +62,7 @@ static void on_replanned(void *ctx)
 {
 	struct natmgr *natmgr = ctx;
 
-	commands_auto_bind(natmgr->commands);
+	commands_replanned(natmgr->commands);
 }
 
 /* A VM that has an address now may speak to it. */
@@ -105,8 +105,9 @@ void natmgr_links_changed(struct natmgr *natmgr, bool links)
 	keeper_links_changed(natmgr->keeper, links);
 }
 
-void natmgr_vm_came(struct natmgr *natmgr)
+void natmgr_vm_came(struct natmgr *natmgr, const struct vm *vm)
 {
+	commands_vm_came(natmgr->commands, vm);
 	hairpin_soon(&natmgr->hairpin);
 }
 
@@ -311,7 +312,7 @@ int natmgr_new(const struct natmgr_setup *setup, struct natmgr **ret_natmgr, cha
 		setup->events);
 	natmgr->address_list = address_list_new(setup->loop, setup->control, setup->config,
 		natmgr->keeper, commands_conflicts(natmgr->commands));
-	commands_auto_bind(natmgr->commands);
+	commands_replanned(natmgr->commands);
 	isolate_start(natmgr->isolate, setup->control, natmgr->keeper);
 	warn_of_nft_variant();
 	*ret_natmgr = natmgr;

@@ -49,7 +49,7 @@ void natmgr_links_changed(struct natmgr *natmgr, bool links);
 int natmgr_remove(struct natmgr *natmgr, char **ret_error);
 
 /* The VM was just given its inner address: it is on the bridge. */
-void natmgr_vm_came(struct natmgr *natmgr);
+void natmgr_vm_came(struct natmgr *natmgr, const struct vm *vm);
 
 /*
  * reclaim-after: takes the addresses of VMs that had no lease for so long. away(ctx, vm): for how

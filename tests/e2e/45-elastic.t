@@ -154,6 +154,48 @@ check "auto-bind, probe: not one that somebody on the wire has" not address_on "
 is "auto-bind, probe: which is shown as a conflict" "$(state_of "$EIP1")" conflict
 ip -n "$OUT" addr del "$EIP1/32" dev eth0
 
+# What becomes free while a VM waits.
+owner_is() { [[ $(owner_of "$1") == "$2" ]]; }
+for probe in no yes; do
+	fresh
+	conf nat.auto-bind yes
+	conf outer.probe "$probe"
+	conf outer.pool "$EIP1"
+	daemon_up
+	check "auto-bind, probe $probe: the first VM has the only address" wait_for 8 owner_is "$EIP1" vm-001
+	ctl ip unbind "$EIP1" >/dev/null
+	check "auto-bind, probe $probe: what is unbound goes to the one that waits" wait_for 8 owner_is "$EIP1" vm-002
+	is "auto-bind, probe $probe: in the kernel, too" "$(ask "$OUT" "$EIP1" 8000)" "vm-002 sees 20.251.48.1"
+	ctl ip unbind "$EIP1" >/dev/null
+	sleep 1
+	is "auto-bind, probe $probe: not to those that it was taken from" "$(state_of "$EIP1")" free
+	ctl reload >/dev/null
+	check "auto-bind, probe $probe: before a reload" wait_for 8 owner_is "$EIP1" vm-001
+done
+fresh
+conf nat.auto-bind yes
+conf nat.cooldown 3s
+conf outer.pool "$EIP1"
+daemon_up
+ctl vm del vm-001 >/dev/null
+is "auto-bind: what cools down is not given away" "$(state_of "$EIP1")" cooldown
+check "auto-bind: when it has cooled down, it goes to the one that waits" wait_for 8 owner_is "$EIP1" vm-002
+fresh
+conf nat.auto-bind yes
+conf nat.reclaim-after 4s
+conf outer.pool "$EIP1"
+daemon_up
+is "auto-bind, reclaim: the only address is the first VM's" "$(owner_of "$EIP1")" vm-001
+check "auto-bind, reclaim: the other one is alive" vm_lease vm-002
+check "auto-bind, reclaim: what a VM no longer needs is bound to another" wait_for 14 owner_is "$EIP1" vm-002
+ctl ip unbind "$EIP1" >/dev/null
+sleep 1
+is "auto-bind, reclaim: a VM that is away waits for none" "$(state_of "$EIP1")" free
+check "auto-bind, reclaim: it comes" vm_lease vm-001
+check "auto-bind, reclaim: and is given one" wait_for 8 owner_is "$EIP1" vm-001
+vm_static vm-001 "$IP1" 2>/dev/null
+vm_static vm-002 "$IP2" 2>/dev/null
+
 # ---- reclaim-after
 fresh
 conf nat.reclaim-after 4s

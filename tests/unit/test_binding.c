@@ -654,7 +654,7 @@ static size_t give_all(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, const struct address_filter *filter)
 {
 	struct binding *given;
-	size_t count = binding_auto(table, config, plan, now, filter, &given);
+	size_t count = binding_auto(table, config, plan, now, filter, NULL, &given);
 
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(given[i].address, table->list[table->count - count + i].address);
@@ -677,6 +677,31 @@ static void test_auto(void **state)
 		"20.251.48.99=vm-002:1 20.251.48.100=vm-001:2 20.251.48.101=vm-003:3");
 	free(text);
 	assert_int_equal(give_all(&table, config, plan, 0, NULL), 0);
+	binding_table_done(&table);
+	plan_free(plan);
+	config_free(config);
+}
+
+static bool is_not(const void *ctx, const struct vm *vm)
+{
+	return strcmp(vm->name, ctx) != 0;
+}
+
+static void test_auto_but_for_a_vm(void **state)
+{
+	struct config *config = config_with("");
+	struct plan *plan = plan_of(PLAN);
+	struct binding_table table = { 0 };
+	const struct vm_filter vms = { is_not, "vm-002" };
+	struct binding *given;
+	char *text;
+
+	(void)state;
+	assert_int_equal(binding_auto(&table, config, plan, 0, NULL, &vms, &given), 2);
+	text = dump(&table);
+	assert_string_equal(text, "20.251.48.99=vm-001:1 20.251.48.100=vm-003:2");
+	free(text);
+	free(given);
 	binding_table_done(&table);
 	plan_free(plan);
 	config_free(config);
@@ -1027,6 +1052,7 @@ int main(void)
 	suite_add(&suite, "a copy does not change with its original", test_copy, NULL);
 	suite_add(&suite, "auto: who has none gets one", test_auto, NULL);
 	suite_add(&suite, "auto: while there are any", test_auto_while_there_are_any, NULL);
+	suite_add(&suite, "auto: but for those that are passed over", test_auto_but_for_a_vm, NULL);
 	suite_add(&suite, "auto: what cools down goes back to whom it cools down for",
 		test_auto_after_cooldown, NULL);
 	suite_add(&suite, "auto: no label twice", test_auto_labels, NULL);
