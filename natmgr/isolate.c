@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * isolate owns the order of things around an isolation: list, file, kernel, public addresses,
- * answer. It must not know how rules look, nor how they are told to the kernel.
+ * isolate owns who is cut off, and when the kernel is told anew. It must not know how rules look, nor
+ * how they are told to the kernel.
  */
 #include "natmgr/isolate_private.h"
 
@@ -13,15 +13,6 @@
 #include "common/memory.h"
 #include "natmgr/isolate_command.h"
 #include "natmgr/isolation_store.h"
-
-void isolate_save(struct isolate *isolate)
-{
-	int err = isolation_store_save(isolate->state_path, &isolate->isolation);
-
-	if (err)
-		log_error("isolation: %s cannot be written: %s", isolate->state_path,
-			strerror(-err));
-}
 
 /* --- the kernel --------------------------------------------------------------------------- */
 
@@ -106,6 +97,8 @@ static void resync_due(void *ctx)
 
 	loop_timer_set(isolate->loop, &isolate->resync,
 		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
+	if (isolate->file.is_failed)
+		isolate_save(isolate);
 	isolate_look_and_sync(isolate);
 }
 
@@ -124,55 +117,19 @@ void isolate_replan(struct isolate *isolate, const struct plan *plan,
 	isolate_look_begin(isolate);
 }
 
-/* --- changes ------------------------------------------------------------------------------ */
-
-/* Back to what was, in file and kernel. */
-static void roll_back(struct isolate *isolate, struct isolation *before)
-{
-	isolation_done(&isolate->isolation);
-	isolate->isolation = *before;
-	(void)isolate_hear(isolate);
-	isolate_save(isolate);
-	(void)isolate_sync(isolate);
-}
-
-static int make_true(struct isolate *isolate, struct isolation *before, char **ret_error)
-{
-	int err;
-
-	/* so that the file is written once */
-	(void)isolate_note_masks(isolate);
-	(void)isolate_release_ports(isolate);
-	err = isolation_store_save(isolate->state_path, &isolate->isolation);
-	if (err)
-		*ret_error = xasprintf("%s cannot be written: %s; nothing was changed",
-			isolate->state_path, strerror(-err));
-	if (!err) {
-		err = isolate_sync(isolate);
-		if (err)
-			*ret_error = xstrdup(isolate->error);
-	}
-	if (err)
-		roll_back(isolate, before);
-	else
-		isolation_done(before);
-	return err;
-}
+/* --- what changes the list ------------------------------------------------------------------ */
 
 int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
 	size_t allow_count, const char *port, char **ret_error)
 {
-	struct isolation before;
 	struct isolated *isolated;
 	bool changed;
-	int err;
 
 	if (isolate->isolation.count == ISOLATION_MAX && !isolation_find(&isolate->isolation, vm)) {
 		*ret_error = xasprintf("%d VMs are isolated, more is not possible; rejoin some",
 			ISOLATION_MAX);
 		return -ENOSPC;
 	}
-	isolation_copy(&isolate->isolation, &before);
 	changed = isolation_add(&isolate->isolation, vm, allow, allow_count, port);
 	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
 	(void)isolate_look_at_ports(isolate);
@@ -183,21 +140,12 @@ int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix 
 		(void)isolate_look_for(isolate, &mac);
 	}
 	(void)isolate_see_known(isolate, isolated);
-	err = make_true(isolate, &before, ret_error);
-	return err ? err : changed;
+	return changed;
 }
 
-int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error)
+int isolate_rejoin(struct isolate *isolate, const char *vm)
 {
-	struct isolation before;
-	int err;
-
-	if (!isolation_find(&isolate->isolation, vm))
-		return 0;
-	isolation_copy(&isolate->isolation, &before);
-	(void)isolation_remove(&isolate->isolation, vm);
-	err = make_true(isolate, &before, ret_error);
-	return err ? err : 1;
+	return isolation_remove(&isolate->isolation, vm);
 }
 
 /* What is said of a port is true from the next frame on. */
@@ -205,7 +153,6 @@ int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name
 {
 	struct port port = { 0 };
 	struct netlink_link link;
-	struct isolation before;
 	bool changed;
 	int err = netlink_link_get(isolate->route, name, &link);
 
@@ -216,11 +163,8 @@ int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name
 	}
 	port.index = link.index;
 	memcpy(port.name, link.name, sizeof(port.name));
-	isolation_copy(&isolate->isolation, &before);
 	changed = isolation_claim(&isolate->isolation, &vm->mac, &port);
-	changed = isolate_look_at_ports(isolate) || changed;
-	err = make_true(isolate, &before, ret_error);
-	return err ? err : changed;
+	return isolate_look_at_ports(isolate) || changed;
 }
 
 const struct port *isolate_find_port(const struct isolate *isolate, const char *name)
@@ -325,7 +269,7 @@ uint64_t isolate_repaired(const struct isolate *isolate)
 
 bool isolate_is_in_sync(const struct isolate *isolate)
 {
-	return !*isolate->error;
+	return !*isolate->error && !isolate->file.is_failed;
 }
 
 const struct isolation *isolate_list(const struct isolate *isolate)
@@ -390,11 +334,14 @@ int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate,
 	isolate->config = setup->config;
 	isolate->inner = setup->inner;
 	isolate->anti_spoof = setup->config->inner.anti_spoof;
-	isolate->state_path = isolation_store_path(setup->config);
+	isolate->file = (struct isolation_file){ .isolate = isolate,
+		.path = isolation_store_path(setup->config) };
+	TAILQ_INIT(&isolate->changes);
+	worker_init(&isolate->worker, isolate->loop);
 	seating_init(&isolate->seating, setup->plan, isolate->anti_spoof);
 	err = open_kernel(isolate, ret_error);
 	if (!err)
-		err = isolation_store_load(isolate->state_path, isolate->nft, &isolate->isolation,
+		err = isolation_store_load(isolate->file.path, isolate->nft, &isolate->isolation,
 			ret_error);
 	if (!err) {
 		changed = isolation_follow(&isolate->isolation, setup->plan);
@@ -435,6 +382,8 @@ void isolate_free(struct isolate *isolate)
 	loop_timer_cancel(isolate->loop, &isolate->settle);
 	loop_timer_cancel(isolate->loop, &isolate->look_again);
 	loop_timer_cancel(isolate->loop, &isolate->look_on);
+	isolate_finish(isolate);
+	worker_done(&isolate->worker);
 	isolate_commands_free(isolate->commands);
 	nft_free(isolate->nft);
 	netlink_fdb_monitor_stop(&isolate->fdb);
@@ -443,7 +392,7 @@ void isolate_free(struct isolate *isolate)
 	isolation_done(&isolate->isolation);
 	drop_count_done(&isolate->drops);
 	free(isolate->others);
-	free(isolate->state_path);
+	free(isolate->file.path);
 	free(isolate);
 }
 

@@ -33,6 +33,11 @@ struct isolate_setup {
  * isolated. A damaged state file frees nobody.
  */
 int isolate_new(const struct isolate_setup *setup, struct isolate **ret_isolate, char **ret_error);
+/*
+ * What is under way is done and told, what waits is refused. Before the keeper ends, which it may
+ * ask for something still.
+ */
+void isolate_finish(struct isolate *isolate);
 /* Leaves the kernel as it is. */
 void isolate_free(struct isolate *isolate);
 /* Registers `vm isolate`, `vm rejoin` and `vm port`; the keeper takes their public addresses down and up. */

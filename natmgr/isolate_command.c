@@ -20,10 +20,23 @@ struct isolate_commands {
 	struct events *events;
 };
 
-/* A VM that is isolated already, or no more; its public addresses go down, or come back. */
+struct wanted {
+	struct ip4_prefix allow[ALLOW_MAX];
+	size_t allow_count;
+	char port[IFNAMSIZ]; /* "": none is named */
+};
+
+enum verb { VERB_ISOLATE, VERB_REJOIN, VERB_PORT };
+
+/* A command, until its answer: list, file and kernel first, then the VM's public addresses. */
 struct order {
-	struct keeper_change change; /* first: the keeper hands it back */
+	struct isolate_change change;
+	struct keeper_change addresses;
+	struct isolate_commands *commands;
 	struct control_request *request;
+	enum verb verb;
+	char vm[VM_NAME_MAX + 1];
+	struct wanted wanted;
 	json_t *answer;
 };
 
@@ -44,10 +57,43 @@ static json_t *make_note(const struct isolate *isolate, const char *vm, const js
 	return json_null();
 }
 
-/* --- public addresses --------------------------------------------------------------------- */
+static json_t *make_answer(const struct order *order, bool changed)
+{
+	json_t *answer = isolate_describe(order->commands->isolate, order->vm);
+
+	json_object_set_new(answer, "changed", json_boolean(changed));
+	if (order->verb == VERB_PORT)
+		json_object_set_new(answer, "port", json_string(order->wanted.port));
+	else
+		json_object_set_new(answer, "note",
+			make_note(order->commands->isolate, order->vm, answer));
+	return answer;
+}
+
+static void tell(const struct order *order)
+{
+	const struct isolate_commands *commands = order->commands;
+	const char *word = order->verb == VERB_ISOLATE ? "isolate" : "rejoin";
+
+	if (order->verb == VERB_PORT) {
+		log_info("isolation: %s is the port of %s", order->wanted.port, order->vm);
+		return;
+	}
+	log_warning("isolation: %s %s", word, order->vm);
+	events_post(commands->events, word, isolate_describe(commands->isolate, order->vm));
+}
+
+/* --- orders ------------------------------------------------------------------------------- */
+
+static void reply(struct order *order)
+{
+	control_reply(order->request, order->answer);
+	free(order);
+}
 
 /* The table is as it was; what the kernel should have of it is not. */
-static int apply(struct keeper_change *change, struct binding_table *table, char **ret_error)
+static int apply_addresses(struct keeper_change *change, struct binding_table *table,
+	char **ret_error)
 {
 	(void)change;
 	(void)table;
@@ -55,45 +101,80 @@ static int apply(struct keeper_change *change, struct binding_table *table, char
 	return 1;
 }
 
-static void done(struct keeper_change *change, int result, const char *error)
+static void addresses_done(struct keeper_change *change, int result, const char *error)
 {
-	struct order *order = (struct order *)change;
+	struct order *order = (struct order *)((char *)change - offsetof(struct order, addresses));
 
 	(void)result;
 	if (error)
 		json_object_set_new(order->answer, "note",
 			json_sprintf("its public addresses follow later: %s", error));
-	control_reply(order->request, order->answer);
-	free(order);
+	reply(order);
 }
 
-/* Where nothing changed as well: what another has just changed may be under way, or have failed. */
+static int apply(struct isolate_change *change, struct isolate *isolate, char **ret_error)
+{
+	struct order *order = (struct order *)change;
+	const struct wanted *wanted = &order->wanted;
+	const struct vm *vm;
+
+	switch (order->verb) {
+	case VERB_ISOLATE:
+		return isolate_vm(isolate, order->vm, wanted->allow, wanted->allow_count,
+			wanted->port, ret_error);
+	case VERB_REJOIN:
+		return isolate_rejoin(isolate, order->vm);
+	case VERB_PORT:
+		break;
+	}
+	/* it may have left while this waited */
+	vm = plan_by_name(isolate_plan(isolate), order->vm);
+	if (vm)
+		return isolate_claim(isolate, vm, wanted->port, ret_error);
+	*ret_error = xasprintf("no VM %s is in the plan any more; eipctl vm list shows them",
+		order->vm);
+	return -ENOENT;
+}
+
+static void done(struct isolate_change *change, int result, const char *error)
+{
+	struct order *order = (struct order *)change;
+
+	if (result < 0) {
+		control_refuse(order->request, NULL, "%s", error);
+		free(order);
+		return;
+	}
+	if (result)
+		tell(order);
+	order->answer = make_answer(order, result);
+	/* where nothing changed as well: what another has just changed may be under way, or have
+	 * failed */
+	if (order->verb == VERB_PORT)
+		reply(order);
+	else
+		keeper_submit(order->commands->keeper, &order->addresses);
+}
+
 static void submit(struct isolate_commands *commands, struct control_request *request,
-	const char *vm, bool changed)
+	enum verb verb, const char *vm, const struct wanted *wanted)
 {
 	struct order *order = xcalloc(1, sizeof(*order));
 
-	order->change = (struct keeper_change){ .apply = apply, .done = done, .stays = true };
+	order->change.apply = apply;
+	order->change.done = done;
+	order->addresses = (struct keeper_change){
+		.apply = apply_addresses, .done = addresses_done, .stays = true
+	};
+	order->commands = commands;
 	order->request = request;
-	order->answer = isolate_describe(commands->isolate, vm);
-	json_object_set_new(order->answer, "changed", json_boolean(changed));
-	json_object_set_new(order->answer, "note", make_note(commands->isolate, vm, order->answer));
-	keeper_submit(commands->keeper, &order->change);
-}
-
-static void tell(const struct isolate_commands *commands, const char *word, const char *vm)
-{
-	log_warning("isolation: %s %s", word, vm);
-	events_post(commands->events, word, isolate_describe(commands->isolate, vm));
+	order->verb = verb;
+	snprintf(order->vm, sizeof(order->vm), "%s", vm);
+	order->wanted = *wanted;
+	isolate_submit(commands->isolate, &order->change);
 }
 
 /* --- words -------------------------------------------------------------------------------- */
-
-struct wanted {
-	struct ip4_prefix allow[ALLOW_MAX];
-	size_t allow_count;
-	const char *port;
-};
 
 static bool take_allow(struct wanted *wanted, struct control_request *request, const char *word)
 {
@@ -158,8 +239,8 @@ static bool take_port(const struct isolate_commands *commands, struct wanted *wa
 			"name the port of %s",
 			word, owner->name, vm);
 	else
-		wanted->port = word;
-	return wanted->port != NULL;
+		snprintf(wanted->port, sizeof(wanted->port), "%s", word);
+	return *wanted->port;
 }
 
 static bool take_options(const struct isolate_commands *commands, struct wanted *wanted,
@@ -187,26 +268,14 @@ static void command_isolate(void *ctx, struct control_request *request, unsigned
 {
 	struct isolate_commands *commands = ctx;
 	struct wanted wanted = { 0 };
-	char *error = NULL;
-	int result;
 
 	if (!plan_name_is_valid(argv[0])) {
 		control_refuse(request, NULL,
 			"%s: no VM can have this name; eipctl vm list shows them", argv[0]);
 		return;
 	}
-	if (!take_options(commands, &wanted, request, argc, argv))
-		return;
-	result = isolate_vm(commands->isolate, argv[0], wanted.allow, wanted.allow_count,
-		wanted.port ? wanted.port : "", &error);
-	if (result < 0) {
-		control_refuse(request, NULL, "%s", error);
-		free(error);
-		return;
-	}
-	if (result)
-		tell(commands, "isolate", argv[0]);
-	submit(commands, request, argv[0], result);
+	if (take_options(commands, &wanted, request, argc, argv))
+		submit(commands, request, VERB_ISOLATE, argv[0], &wanted);
 }
 
 static void command_rejoin(void *ctx, struct control_request *request, unsigned argc,
@@ -214,26 +283,15 @@ static void command_rejoin(void *ctx, struct control_request *request, unsigned 
 {
 	struct isolate_commands *commands = ctx;
 	const struct plan *plan = isolate_plan(commands->isolate);
-	char *error = NULL;
-	int result;
+	const struct wanted wanted = { 0 };
 
 	(void)argc;
-	if (!isolation_find(isolate_list(commands->isolate), argv[0]) &&
-		!plan_by_name(plan, argv[0])) {
+	if (isolation_find(isolate_list(commands->isolate), argv[0]) || plan_by_name(plan, argv[0]))
+		submit(commands, request, VERB_REJOIN, argv[0], &wanted);
+	else
 		control_refuse(request, NULL,
 			"no VM %s is isolated or in the plan; eipctl status shows who is isolated",
 			argv[0]);
-		return;
-	}
-	result = isolate_rejoin(commands->isolate, argv[0], &error);
-	if (result < 0) {
-		control_refuse(request, NULL, "%s", error);
-		free(error);
-		return;
-	}
-	if (result)
-		tell(commands, "rejoin", argv[0]);
-	submit(commands, request, argv[0], result);
 }
 
 static void command_port(void *ctx, struct control_request *request, unsigned argc,
@@ -241,9 +299,7 @@ static void command_port(void *ctx, struct control_request *request, unsigned ar
 {
 	struct isolate_commands *commands = ctx;
 	const struct vm *vm = plan_by_name(isolate_plan(commands->isolate), argv[0]);
-	char *error = NULL;
-	json_t *answer;
-	int result;
+	struct wanted wanted = { 0 };
 
 	(void)argc;
 	if (!vm) {
@@ -254,18 +310,8 @@ static void command_port(void *ctx, struct control_request *request, unsigned ar
 	}
 	if (!is_port_name(commands, request, "", argv[1]))
 		return;
-	result = isolate_claim(commands->isolate, vm, argv[1], &error);
-	if (result < 0) {
-		control_refuse(request, NULL, "%s", error);
-		free(error);
-		return;
-	}
-	if (result)
-		log_info("isolation: %s is the port of %s", argv[1], vm->name);
-	answer = isolate_describe(commands->isolate, vm->name);
-	json_object_set_new(answer, "port", json_string(argv[1]));
-	json_object_set_new(answer, "changed", json_boolean(result));
-	control_reply(request, answer);
+	snprintf(wanted.port, sizeof(wanted.port), "%s", argv[1]);
+	submit(commands, request, VERB_PORT, vm->name, &wanted);
 }
 
 static const struct control_command words[] = {

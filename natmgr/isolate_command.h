@@ -11,18 +11,35 @@
 
 struct isolate_commands;
 
+/* Embedded in the owner's struct; zeroed but for the first two. */
+struct isolate_change {
+	/*
+	 * Changes the list: 1 changed, 0 it was so already, -errno and *ret_error (heap), and then
+	 * nothing was changed.
+	 */
+	int (*apply)(struct isolate_change *change, struct isolate *isolate, char **ret_error);
+	/*
+	 * The end of it: result as of apply(), and true on the disk and in the kernel; or -errno and
+	 * the reason, and all is as before. The owner may free the change. error is valid during the
+	 * call.
+	 */
+	void (*done)(struct isolate_change *change, int result, const char *error);
+	/* private */
+	int result;
+	TAILQ_ENTRY(isolate_change) link;
+};
+
 /* Registers the commands. All of these must outlive it. */
 struct isolate_commands *isolate_commands_new(struct control *control, struct isolate *isolate,
 	const struct config *config, struct keeper *keeper, struct events *events);
 void isolate_commands_free(struct isolate_commands *commands);
 
-/*
- * File and kernel, but not the public addresses. 1: changed; 0: it was so already; -errno and a
- * sentence in *ret_error, which the caller frees: nothing was changed. `port` may be "".
- */
+/* One after the other: list, file, kernel, but not the public addresses. */
+void isolate_submit(struct isolate *isolate, struct isolate_change *change);
+/* What apply() may do, with its result. `port` may be "". */
 int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
 	size_t allow_count, const char *port, char **ret_error);
-int isolate_rejoin(struct isolate *isolate, const char *vm, char **ret_error);
+int isolate_rejoin(struct isolate *isolate, const char *vm);
 /* The link is the VM's, as the host says; the same. */
 int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name, char **ret_error);
 

@@ -62,6 +62,9 @@ void isolate_guard_ports(struct isolate *isolate)
 {
 	if (isolate_note_masks(isolate))
 		isolate_save(isolate);
+	/* or else this is called again, when it is */
+	if (!isolate_is_saved(isolate))
+		return;
 	for (size_t i = 0; i < isolate->seating.port_count; i++) {
 		struct port *port = &isolate->seating.ports[i];
 

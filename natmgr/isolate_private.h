@@ -6,13 +6,24 @@
 #define EIPD_NATMGR_ISOLATE_PRIVATE_H
 
 #include "common/netlink.h"
+#include "common/worker.h"
 #include "natmgr/drop_count.h"
-#include "natmgr/isolate.h"
+#include "natmgr/isolate_command.h"
 #include "natmgr/nft.h"
 #include "natmgr/seating.h"
 
 /* Several VMs that come at once are seated at once. */
 #define SETTLE_MS 5
+
+/* The state file, on its way to the disk; that is the worker's until its end. */
+struct isolation_file {
+	struct isolate *isolate;
+	char *path, *text;
+	size_t len;
+	int err;
+	bool is_stale;  /* the list has news since the text was made */
+	bool is_failed; /* it could not be written */
+};
 
 struct isolate {
 	struct loop *loop;
@@ -21,7 +32,12 @@ struct isolate {
 	struct ip4_prefix inner;
 	struct isolation isolation;
 	struct seating seating;
-	char *state_path;
+	struct worker worker;
+	struct isolation_file file;
+	struct isolate_change *change; /* what the file is written for; NULL: for none */
+	struct isolation before;       /* the list before that */
+	TAILQ_HEAD(, isolate_change) changes;
+	bool is_closing;
 	struct nl_sock *route;
 	struct netlink_fdb_monitor fdb;
 	struct netlink_link bridge;
@@ -42,10 +58,15 @@ struct isolate {
 	bool anti_spoof;
 };
 
-/* --- isolate.c: file and kernel --- */
+/* --- isolate_change.c: list, file, kernel, answer --- */
 
-/* A failure is only logged. */
+/* Writes the file soon. A failure is only logged. */
 void isolate_save(struct isolate *isolate);
+/* It is on the disk. */
+bool isolate_is_saved(const struct isolate *isolate);
+
+/* --- isolate.c: the kernel --- */
+
 /* Makes the kernel as it should be; 0 or -errno, and isolate->error. */
 int isolate_sync(struct isolate *isolate);
 void isolate_sync_soon(struct isolate *isolate, unsigned ms);

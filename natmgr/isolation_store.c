@@ -22,16 +22,6 @@ char *isolation_store_path(const struct config *config)
 	return xasprintf("%s/isolated", config->daemon.state_dir);
 }
 
-int isolation_store_save(const char *path, const struct isolation *isolation)
-{
-	size_t len;
-	char *text = isolation_format(isolation, &len);
-	int err = statefile_update(path, text, len);
-
-	free(text);
-	return err;
-}
-
 enum outcome { FILE_READ, FILE_MISSING, FILE_DAMAGED, FILE_UNREADABLE };
 
 /* Of a damaged one *ret_isolation has what can be made of it; *ret_err says why it is unreadable. */

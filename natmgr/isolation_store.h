@@ -12,8 +12,6 @@
 
 /* Where it is; the caller frees. */
 char *isolation_store_path(const struct config *config);
-/* 0 or -errno; a file that says the same already is left alone. */
-int isolation_store_save(const char *path, const struct isolation *isolation);
 /*
  * What the file says. Where it is gone or damaged, also whom the kernel's table names (nft may be
  * NULL); of a damaged file a copy is kept, and the log says so. 0; or -errno and a sentence in

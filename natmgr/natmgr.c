@@ -326,6 +326,8 @@ void natmgr_free(struct natmgr *natmgr)
 	address_list_free(natmgr->address_list);
 	/* a change that ends now no longer asks for it */
 	hairpin_stop(&natmgr->hairpin);
+	if (natmgr->isolate)
+		isolate_finish(natmgr->isolate);
 	keeper_free(natmgr->keeper);
 	isolate_free(natmgr->isolate);
 	commands_free(natmgr->commands);
@@ -334,6 +336,7 @@ void natmgr_free(struct natmgr *natmgr)
 
 int natmgr_remove(struct natmgr *natmgr, char **ret_error)
 {
+	isolate_finish(natmgr->isolate);
 	isolate_remove(natmgr->isolate);
 	return keeper_remove(natmgr->keeper, ret_error);
 }

@@ -86,24 +86,71 @@ refuses "forward" "$STATE/bindings" fsync 1 forward add "$EIP2:80/tcp" vm-001
 check "bind: then it works" ctl ip bind vm-001 "$EIP2"
 
 # ---- a disk that takes its time
-with_strace "$STATE/bindings" fsync delay_enter=5000000
-ctl ip bind vm-001 20.251.48.105 >"$T/slow" 2>&1 &
-slow=$!
-being_written() { [[ -e $STATE/bindings.eipd-new ]]; }
-check "the disk is slow: a bind is being written" wait_for 3 being_written
-check "the disk is slow: DHCP goes on" vm_lease vm-001
-is "the disk is slow: status answers" "$(field 'd["ready"]' status)" true
-check "the disk is slow: the bind is still being written" being_written
-wait "$slow"
-is "the disk is slow: it is done in the end" $? 0
-healed
+# waits_for SENTENCE FILE COMMAND…: only whoever asked waits for the disk
+waits_for() {
+	local sentence="the disk is slow: $1" file=$2 slow
+	shift 2
+	with_strace "$file" fsync delay_enter=5000000
+	ctl "$@" >"$T/slow" 2>&1 &
+	slow=$!
+	check "$sentence: it is being written" wait_for 3 test -e "$file.eipd-new"
+	check "$sentence: DHCP goes on" vm_lease vm-001
+	is "$sentence: status answers" "$(field 'd["ready"]' status)" true
+	check "$sentence: it is still being written" test -e "$file.eipd-new"
+	wait "$slow"
+	is "$sentence: it is done in the end" $? 0
+	healed
+}
+waits_for bind "$STATE/bindings" ip bind vm-001 20.251.48.105
 check "and undone" ctl ip unbind 20.251.48.105
 for call in $CALLS; do
 	refuses "isolate" "$STATE/isolated" "$call" "" vm isolate vm-001
 done
 refuses "rejoin" "$STATE/isolated" fsync 1 vm rejoin vm-002
+waits_for isolate "$STATE/isolated" vm isolate vm-003
+check "isolate: it is in the file" grep -q vm-003 "$STATE/isolated"
+waits_for rejoin "$STATE/isolated" vm rejoin vm-003
+check "rejoin: it is not" not grep -q vm-003 "$STATE/isolated"
 check "isolate: then it works" ctl vm isolate vm-001
 check "rejoin: then it works" ctl vm rejoin vm-001
+# whatever is done, the loop itself never waits for the disk
+strace -f -o "$T/syncs" -e trace=fsync,fdatasync -p "$(daemon_pid)" 2>"$T/strace.err" &
+strace=$!
+wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
+plan "$LINE1" "$LINE2" "$LINE3" "# a comment"
+ctl reload >/dev/null
+for command in "ip bind vm-001 20.251.48.105" "ip move 20.251.48.105 vm-002" "ip unbind 20.251.48.105" \
+	"forward add 20.251.48.106:80/tcp vm-001" "forward del 20.251.48.106:80/tcp" \
+	"vm isolate vm-001" "vm rejoin vm-001" "vm port vm-001 vnet1" "vm add vm-009" "vm del vm-009"; do
+	# shellcheck disable=SC2086 # words
+	ctl $command >>"$T/stdout" 2>&1
+done
+plan "$LINE1" "$LINE2" "# a comment"
+ctl reload >/dev/null
+vm_lease vm-001 >/dev/null
+syncs() { (($(count "fsync" "$T/syncs") >= $1)); }
+check "many files were synced" wait_for 40 syncs 20
+healed
+is "none of them by the loop" "$(count "^$(daemon_pid) .*sync" "$T/syncs")" 0
+# two at once, and a stop meanwhile: what is being written is done, what waits is not begun
+with_strace "$STATE/isolated" fsync delay_enter=2000000
+ctl vm isolate vm-003 >"$T/first" 2>&1 &
+first=$!
+check "isolate, and a stop: it is being written" wait_for 3 test -e "$STATE/isolated.eipd-new"
+ctl vm isolate vm-004 >"$T/second" 2>&1 &
+second=$!
+# the commands are taken up in order
+ctl vm list >"$T/vms"
+check "isolate, and a stop: it ends" daemon_end TERM
+wait "$first"
+is "isolate, and a stop: the first one is done" $? 0
+wait "$second"
+is "isolate, and a stop: the second one is told" "$? $(count stopping "$T/second")" "1 1"
+healed
+daemon_up
+is "isolate, and a stop: the first one, and not the second" \
+	"$(field '",".join(sorted(d["isolation"]["vms"]))' status)" vm-002,vm-003
+check "isolate, and a stop: it rejoins" ctl vm rejoin vm-003
 for call in $CALLS; do
 	refuses "vm add" "$PLAN" "$call" "" vm add vm-003
 done
