@@ -12,7 +12,7 @@
 #define EIPD_COMMON_BRIDGE_H
 
 #include "common/config.h"
-#include "common/netlink.h"
+#include "common/netlink_link.h"
 
 /* An IPv4 address of the uplink, or a route through it, which goes to the bridge. */
 struct bridge_item {

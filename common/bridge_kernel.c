@@ -18,17 +18,8 @@
 #include "common/attribute.h"
 #include "common/bridge.h"
 #include "common/memory.h"
-
-static struct nl_msg *new_message(uint16_t type, int flags, const void *payload, size_t len)
-{
-	struct nl_msg *msg = nlmsg_alloc_simple(type, NLM_F_REQUEST | flags);
-
-	if (msg && nlmsg_append(msg, (void *)(uintptr_t)payload, len, NLMSG_ALIGNTO) == 0)
-		return msg;
-	if (msg)
-		nlmsg_free(msg);
-	return NULL;
-}
+#include "common/netlink.h"
+#include "common/netlink_addr.h"
 
 /* --- what there is ------------------------------------------------------------------------ */
 
@@ -195,7 +186,7 @@ static int dump(struct nl_sock *route, uint16_t type, int family, struct look *l
 	int err = -EAGAIN;
 
 	for (int tries = 0; err == -EAGAIN && tries < 5; tries++) {
-		struct nl_msg *msg = new_message(type, NLM_F_DUMP, &header, sizeof(header));
+		struct nl_msg *msg = netlink_message(type, NLM_F_DUMP, &header, sizeof(header));
 
 		if (!msg)
 			return -ENOMEM;
@@ -259,7 +250,7 @@ static int make_bridge(struct nl_sock *route, const struct config *config,
 	struct bridge_facts *facts)
 {
 	struct ifinfomsg ifinfo = { .ifi_family = AF_UNSPEC };
-	struct nl_msg *msg = new_message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+	struct nl_msg *msg = netlink_message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
 		&ifinfo, sizeof(ifinfo));
 	struct mac mac = bridge_mac(config, facts);
 	struct nlattr *info, *data;
@@ -288,7 +279,7 @@ static int set_link(struct nl_sock *route, unsigned index, unsigned flags, unsig
 		.ifi_index = (int)index,
 		.ifi_flags = flags,
 		.ifi_change = flags };
-	struct nl_msg *msg = new_message(RTM_SETLINK, NLM_F_ACK, &ifinfo, sizeof(ifinfo));
+	struct nl_msg *msg = netlink_message(RTM_SETLINK, NLM_F_ACK, &ifinfo, sizeof(ifinfo));
 
 	if (!msg)
 		return -ENOMEM;
@@ -321,7 +312,7 @@ static int copy_address(struct nl_sock *route, const struct config *config,
 	int left, err;
 
 	ifaddr.ifa_index = facts->bridge.index;
-	msg = new_message(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &ifaddr,
+	msg = netlink_message(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &ifaddr,
 		sizeof(ifaddr));
 	if (!msg)
 		return -ENOMEM;
@@ -339,7 +330,7 @@ static int copy_address(struct nl_sock *route, const struct config *config,
 static int drop_address(struct nl_sock *route, const struct bridge_item *item)
 {
 	struct ifaddrmsg ifaddr = *(struct ifaddrmsg *)nlmsg_data(item->message);
-	struct nl_msg *msg = new_message(RTM_DELADDR, NLM_F_ACK, &ifaddr, sizeof(ifaddr));
+	struct nl_msg *msg = netlink_message(RTM_DELADDR, NLM_F_ACK, &ifaddr, sizeof(ifaddr));
 	struct nlattr *attr;
 	int left, err;
 
@@ -379,7 +370,7 @@ static struct nl_msg *route_message(uint16_t type, int flags, const struct bridg
 	int left;
 
 	header.rtm_flags &= RTNH_F_ONLINK | RTNH_F_PERVASIVE;
-	msg = new_message(type, NLM_F_ACK | flags, &header, sizeof(header));
+	msg = netlink_message(type, NLM_F_ACK | flags, &header, sizeof(header));
 	if (!msg)
 		return NULL;
 	nlmsg_for_each_attr(attr, item->message, sizeof(header), left)

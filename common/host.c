@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/bridge.h"
+#include "common/netlink_addr.h"
 
 struct look {
 	struct nl_sock *route;

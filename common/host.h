@@ -7,7 +7,7 @@
 #define EIPD_COMMON_HOST_H
 
 #include "common/config.h"
-#include "common/netlink.h"
+#include "common/netlink_link.h"
 
 struct host {
 	struct ip4_prefix inner; /* the bridge's address and network; .addr 0: not known */

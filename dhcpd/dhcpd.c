@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "common/netlink_neighbour.h"
 #include "common/statefile.h"
 #include "common/worker.h"
 #include "dhcpd/callback.h"

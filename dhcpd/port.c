@@ -64,12 +64,9 @@ static uint64_t find_other(unsigned interface, uint64_t own)
 
 	if (netlink_open(NETLINK_SOCK_DIAG, &sock))
 		return 0;
-	msg = nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP);
-	if (msg &&
-		nlmsg_append(msg, (void *)(uintptr_t)&request, sizeof(request), NLMSG_ALIGNTO) == 0)
+	msg = netlink_message(SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request));
+	if (msg)
 		(void)netlink_request(sock, msg, look_at_socket, &search);
-	else if (msg)
-		nlmsg_free(msg);
 	netlink_close(sock);
 	return search.found;
 }

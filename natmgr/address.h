@@ -9,7 +9,7 @@
 #ifndef EIPD_NATMGR_ADDRESS_H
 #define EIPD_NATMGR_ADDRESS_H
 
-#include "common/netlink.h"
+#include "common/netlink_addr.h"
 #include "natmgr/desired.h"
 
 struct address_diff {

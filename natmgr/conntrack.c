@@ -43,15 +43,9 @@ struct walk {
 
 static struct nl_msg *new_message(uint16_t type, int flags)
 {
-	struct nfgenmsg header = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
-	struct nl_msg *msg = nlmsg_alloc_simple(NFNL_SUBSYS_CTNETLINK << 8 | type,
-		NLM_F_REQUEST | flags);
+	const struct nfgenmsg header = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
 
-	if (msg && nlmsg_append(msg, &header, sizeof(header), NLMSG_ALIGNTO) == 0)
-		return msg;
-	if (msg)
-		nlmsg_free(msg);
-	return NULL;
+	return netlink_message(NFNL_SUBSYS_CTNETLINK << 8 | type, flags, &header, sizeof(header));
 }
 
 static bool read_tuple(struct nlattr *tuple, uint32_t *ret_source, uint32_t *ret_destination)

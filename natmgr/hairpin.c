@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "common/netlink_fdb.h"
 #include "natmgr/desired.h"
 
 #define CALL_IPTABLES "/proc/sys/net/bridge/bridge-nf-call-iptables"

@@ -3,6 +3,7 @@
  * isolate owns who is cut off, and when the kernel is told anew. It must not know how rules look, nor
  * how they are told to the kernel.
  */
+#include "common/netlink.h"
 #include "natmgr/isolate_private.h"
 
 #include <errno.h>

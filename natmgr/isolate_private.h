@@ -5,7 +5,7 @@
 #ifndef EIPD_NATMGR_ISOLATE_PRIVATE_H
 #define EIPD_NATMGR_ISOLATE_PRIVATE_H
 
-#include "common/netlink.h"
+#include "common/netlink_fdb.h"
 #include "common/worker.h"
 #include "natmgr/drop_count.h"
 #include "natmgr/isolate_command.h"

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/netlink.h"
+#include "common/netlink_link.h"
 #include "common/worker.h"
 #include "natmgr/binding_store.h"
 #include "natmgr/sync.h"

@@ -56,9 +56,10 @@ struct nft {
 static struct nl_msg *new_request(const struct nft *nft, int message, int flags, bool with_table)
 {
 	const struct nfgenmsg header = { .nfgen_family = NFPROTO_BRIDGE, .version = NFNETLINK_V0 };
-	struct nl_msg *msg = nlmsg_alloc_simple(nft_message_type(message), NLM_F_REQUEST | flags);
+	struct nl_msg *msg = netlink_message(nft_message_type(message), flags,
+		&header, sizeof(header));
 
-	if (!msg || nlmsg_append(msg, (void *)(uintptr_t)&header, sizeof(header), NLMSG_ALIGNTO))
+	if (!msg)
 		abort();
 	if (with_table)
 		nla_put_string(msg, 1, nft->name);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/memory.h"
+#include "common/netlink.h"
 
 /* After so many changes at once it is cheaper to read all addresses. */
 #define CHANGES_MAX 256

@@ -8,7 +8,8 @@
 #ifndef EIPD_NATMGR_OUTER_H
 #define EIPD_NATMGR_OUTER_H
 
-#include "common/netlink.h"
+#include "common/netlink_addr.h"
+#include "common/netlink_link.h"
 
 struct outer {
 	/* as of the last look that succeeded */

@@ -12,7 +12,7 @@
 #define EIPD_NATMGR_RECONCILE_H
 
 #include "common/config.h"
-#include "common/netlink.h"
+#include "common/netlink_addr.h"
 #include "natmgr/address.h"
 #include "natmgr/backend.h"
 #include "natmgr/flow.h"

@@ -125,6 +125,7 @@ END
 }
 churn() {
 	for ((n = 0; n < 60; n++)); do
+		[[ ! -e $T/enough ]] || break
 		address=20.251.48.$((102 + RANDOM % 3)) vm=vm-00$((1 + RANDOM % 2))
 		case $((RANDOM % 3)) in
 		0) ctl ip bind "$vm" "$address" ;;
@@ -134,13 +135,15 @@ churn() {
 	done >/dev/null 2>&1
 }
 for pause in 0.05 0.1 0.15 0.2 0.25; do
+	rm -f "$T/enough"
 	churn &
 	churn=$!
 	sleep "$pause" # the moment is the point here
 	daemon_end KILL
 	daemon_up
-	kill "$churn"
-	wait "$churn" 2>/dev/null
+	# the last command is done then, too
+	touch "$T/enough"
+	wait "$churn"
 	check "killed $pause s into changes: kernel and list agree" consistent
 done
 for address in 20.251.48.102 20.251.48.103 20.251.48.104; do

@@ -3,6 +3,9 @@
  * Many addresses in one call, and more changes than a socket holds; against the kernel, in a
  * network namespace of the test's own.
  */
+#include "common/netlink.h"
+#include "common/netlink_addr.h"
+#include "common/netlink_monitor.h"
 #include "tests/unit/support.h"
 
 #include <errno.h>
@@ -11,7 +14,6 @@
 #include <sched.h>
 #include <sys/epoll.h>
 
-#include "common/netlink.h"
 
 enum { LOOPBACK = 1, MANY = 100 }; /* more than go into one message to the kernel */
 
