@@ -30,10 +30,5 @@ struct backend {
 
 /* The nat table of iptables by libiptc. */
 struct backend *backend_iptables_new(void);
-/*
- * Opens its lock and keeps it, for a process that is to become a user who may not open it: from
- * then on all backends use this descriptor where the file cannot be opened.
- */
-void backend_iptables_keep_lock(void);
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * backend_iptables owns the nat table: its lock, its entries as the kernel wants them, its errors.
+ * backend_iptables owns the nat table: its entries as the kernel wants them, its errors.
  * The only file that knows libiptc; it must not know what the rules are for.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libiptc/libiptc.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
@@ -16,17 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "common/memory.h"
-#include "common/statefile.h"
 #include "natmgr/backend.h"
+#include "natmgr/xtables_lock.h"
 
-#define TABLE        "nat"
-#define DEFAULT_LOCK "/run/xtables.lock"
+#define TABLE "nat"
 
 /* The revisions that the iptables program writes, so that what it saves it can restore. */
 #define SNAT_REVISION      0
@@ -326,72 +322,7 @@ static bool is_jump_to(const struct ipt_entry *entry, const char *target, const 
 		!memcmp(&entry->ip, &any, sizeof(any));
 }
 
-/* --- the lock ----------------------------------------------------------------------------- */
-
-static const char *lock_path(void)
-{
-	const char *path = getenv("XTABLES_LOCKFILE");
-
-	return path && *path ? path : DEFAULT_LOCK;
-}
-
-static int kept_lock = -1;
-
-void backend_iptables_keep_lock(void)
-{
-	if (kept_lock < 0)
-		kept_lock = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-}
-
-/* The file is root's alone; a descriptor of root's does, as long as others lock the same file. */
-static int open_lock(void)
-{
-	int fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600), err = errno;
-	struct stat kept, st;
-
-	if (fd < 0 && err == EACCES && kept_lock >= 0 && fstat(kept_lock, &kept) == 0 &&
-		stat(lock_path(), &st) == 0 && kept.st_dev == st.st_dev && kept.st_ino == st.st_ino)
-		return kept_lock;
-	errno = err;
-	return fd;
-}
-
-static void close_lock(int fd)
-{
-	if (fd == kept_lock)
-		flock(fd, LOCK_UN);
-	else
-		close(fd);
-}
-
-/* As the iptables program does it, but never waiting. */
-static int take_lock(struct iptables *iptables, char *error)
-{
-	int fd = open_lock(), err;
-
-	/* on a host that was never given a /run */
-	if (fd < 0 && errno == ENOENT && !statefile_mkdir_parent(lock_path()))
-		fd = open(lock_path(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		err = -errno;
-		snprintf(error, BACKEND_ERROR_SIZE,
-			"the lock file %s of iptables cannot be opened: %s%s", lock_path(),
-			strerror(-err),
-			err == -EACCES && kept_lock >= 0 ? "; it was made anew: restart eipd" : "");
-		return err;
-	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		err = -errno;
-		close_lock(fd);
-		snprintf(error, BACKEND_ERROR_SIZE,
-			"the lock %s of iptables is held by another program; "
-			"try again when that has ended",
-			lock_path());
-		return err;
-	}
-	iptables->lock_fd = fd;
-	return 0;
-}
+/* --- reading ------------------------------------------------------------------------------ */
 
 static void end(struct backend *backend)
 {
@@ -401,11 +332,9 @@ static void end(struct backend *backend)
 		iptc_free(iptables->handle);
 	iptables->handle = NULL;
 	if (iptables->lock_fd >= 0)
-		close_lock(iptables->lock_fd);
+		xtables_unlock(iptables->lock_fd);
 	iptables->lock_fd = -1;
 }
-
-/* --- reading ------------------------------------------------------------------------------ */
 
 static int explain_init(int err, char *error)
 {
@@ -525,7 +454,7 @@ static int begin(struct backend *backend, struct ruleset *ret_have, char *error)
 {
 	struct iptables *iptables = (struct iptables *)backend;
 	struct ruleset have = { 0 };
-	int err = take_lock(iptables, error);
+	int err = xtables_lock(&iptables->lock_fd, error);
 
 	if (err)
 		return err;

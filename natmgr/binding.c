@@ -3,10 +3,9 @@
  * binding owns who has which public address. It must not know rules, links or the kernel: what it
  * says is made true elsewhere.
  */
-#include "natmgr/binding.h"
+#include "natmgr/binding_private.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,16 +50,6 @@ const struct cooldown *binding_cooling(const struct binding_table *table, uint32
 	return NULL;
 }
 
-/* A forward of the address; NULL: it is not shared. */
-const struct forward *forward_of(const struct binding_table *table, uint32_t address)
-{
-	for (size_t i = 0; i < table->forward_count; i++) {
-		if (table->forwards[i].address == address)
-			return &table->forwards[i];
-	}
-	return NULL;
-}
-
 bool binding_is_foreign(const struct binding_table *table, uint32_t address)
 {
 	return table->foreign_address_count &&
@@ -101,7 +90,7 @@ static size_t highest_label(const struct binding_table *table, size_t more)
 }
 
 /* The lowest label that is not taken: the patent's eth0:1, eth0:2, … */
-static unsigned free_label(const struct binding_table *table)
+unsigned binding_free_label(const struct binding_table *table)
 {
 	uint8_t *taken = taken_labels(table, highest_label(table, 1));
 	unsigned label = 1;
@@ -125,7 +114,7 @@ static void remove_at(struct binding_table *table, size_t i)
 	memmove(&table->list[i], &table->list[i + 1], (--table->count - i) * sizeof(*table->list));
 }
 
-static void drop_cooldown(struct binding_table *table, uint32_t address)
+void binding_drop_cooldown(struct binding_table *table, uint32_t address)
 {
 	for (size_t i = 0; i < table->cooling_count; i++) {
 		if (table->cooling[i].address == address)
@@ -134,7 +123,7 @@ static void drop_cooldown(struct binding_table *table, uint32_t address)
 }
 
 /* The address is nobody's any more; it cools down where so configured. */
-static void cool_down(struct binding_table *table, const struct config *config, uint32_t address,
+void binding_cool_down(struct binding_table *table, const struct config *config, uint32_t address,
 	const char *vm, const struct mac *mac, time_t now)
 {
 	struct cooldown cooldown = {
@@ -142,7 +131,7 @@ static void cool_down(struct binding_table *table, const struct config *config, 
 	};
 
 	snprintf(cooldown.vm, sizeof(cooldown.vm), "%s", vm);
-	drop_cooldown(table, address);
+	binding_drop_cooldown(table, address);
 	if (!config->nat.cooldown || !config_pool_contains(config, address))
 		return;
 	table->cooling = xrealloc(table->cooling, table->cooling_count + 1, sizeof(cooldown));
@@ -155,21 +144,10 @@ static void take_back(struct binding_table *table, const struct config *config, 
 	const struct binding binding = table->list[i];
 
 	remove_at(table, i);
-	cool_down(table, config, binding.address, binding.vm, &binding.mac, now);
+	binding_cool_down(table, config, binding.address, binding.vm, &binding.mac, now);
 }
 
-static void take_back_forward(struct binding_table *table, const struct config *config, size_t i,
-	time_t now)
-{
-	const struct forward forward = table->forwards[i];
-
-	memmove(&table->forwards[i], &table->forwards[i + 1],
-		(--table->forward_count - i) * sizeof(*table->forwards));
-	if (!forward_of(table, forward.address))
-		cool_down(table, config, forward.address, forward.vm, &forward.mac, now);
-}
-
-static int find_vm(const struct plan *plan, const char *name, const struct vm **ret_vm,
+int binding_find_vm(const struct plan *plan, const char *name, const struct vm **ret_vm,
 	char **ret_error)
 {
 	const struct vm *vm = plan_by_name(plan, name);
@@ -196,7 +174,7 @@ static void give(const struct binding_table *table, struct binding *binding, con
 }
 
 /* 0 if the VM may be given an address that nobody has now. */
-static int check_available(const struct binding_table *table, const struct config *config,
+int binding_check_available(const struct binding_table *table, const struct config *config,
 	uint32_t address, const struct vm *vm, time_t now, char **ret_error)
 {
 	const struct cooldown *cooling = binding_cooling(table, address, now);
@@ -231,10 +209,10 @@ int binding_bind(struct binding_table *table, const struct config *config, const
 	const char *name, uint32_t address, time_t now, char **ret_error)
 {
 	const struct binding *bound = binding_find(table, address);
-	struct binding binding = { .address = address, .label = free_label(table) };
+	struct binding binding = { .address = address, .label = binding_free_label(table) };
 	char text[IP4_STRLEN];
 	const struct vm *vm;
-	int err = find_vm(plan, name, &vm, ret_error);
+	int err = binding_find_vm(plan, name, &vm, ret_error);
 
 	if (err)
 		return err;
@@ -252,12 +230,12 @@ int binding_bind(struct binding_table *table, const struct config *config, const
 			text);
 		return -EBUSY;
 	}
-	err = check_available(table, config, address, vm, now, ret_error);
+	err = binding_check_available(table, config, address, vm, now, ret_error);
 	if (err)
 		return err;
 	give(table, &binding, vm);
 	append(table, &binding);
-	drop_cooldown(table, address);
+	binding_drop_cooldown(table, address);
 	return 1;
 }
 
@@ -295,7 +273,7 @@ int binding_move(struct binding_table *table, const struct config *config, const
 	/* a move to a VM from nobody is a bind: the caller wants the address there */
 	if (!bound)
 		return binding_bind(table, config, plan, name, address, now, ret_error);
-	err = find_vm(plan, name, &vm, ret_error);
+	err = binding_find_vm(plan, name, &vm, ret_error);
 	if (err)
 		return err;
 	if (!strcasecmp(bound->vm, vm->name))
@@ -315,35 +293,11 @@ const struct vm *binding_vm(const struct plan *plan, const char *name, const str
 	return vm ? vm : plan_by_mac(plan, mac);
 }
 
-static bool follow_forwards(struct binding_table *table, const struct config *config,
-	const struct plan *plan, time_t now)
-{
-	bool changed = false;
-
-	for (size_t i = 0; i < table->forward_count;) {
-		struct forward *forward = &table->forwards[i];
-		const struct vm *vm = binding_vm(plan, forward->vm, &forward->mac);
-
-		if (!vm) {
-			take_back_forward(table, config, i, now);
-			changed = true;
-			continue;
-		}
-		if (strcmp(vm->name, forward->vm) || !mac_equal(&vm->mac, &forward->mac)) {
-			snprintf(forward->vm, sizeof(forward->vm), "%s", vm->name);
-			forward->mac = vm->mac;
-			changed = true;
-		}
-		i++;
-	}
-	return changed;
-}
-
 bool binding_follow(struct binding_table *table, const struct config *config,
 	const struct plan *plan, time_t now, struct binding **ret_lost, size_t *ret_lost_count)
 {
 	struct binding *lost = xcalloc(table->count, sizeof(*lost));
-	bool changed = follow_forwards(table, config, plan, now);
+	bool changed = forward_follow(table, config, plan, now);
 	size_t count = 0, kept = 0;
 
 	for (size_t i = 0; i < table->count; i++) {
@@ -352,7 +306,8 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 
 		if (!vm) {
 			lost[count++] = *binding;
-			cool_down(table, config, binding->address, binding->vm, &binding->mac, now);
+			binding_cool_down(table, config, binding->address, binding->vm,
+				&binding->mac, now);
 			changed = true;
 			continue;
 		}
@@ -369,148 +324,6 @@ bool binding_follow(struct binding_table *table, const struct config *config,
 	*ret_lost = lost;
 	*ret_lost_count = count;
 	return changed;
-}
-
-/* --- forwards ----------------------------------------------------------------------------- */
-
-int forward_parse(const char *text, struct forward *ret_forward)
-{
-	struct forward forward = { 0 };
-	char copy[FORWARD_STRLEN], *ports, *protocol, *last;
-	uint32_t from, to;
-
-	if (strlen(text) >= sizeof(copy))
-		return -EINVAL;
-	strcpy(copy, text);
-	ports = strchr(copy, ':');
-	protocol = strchr(copy, '/');
-	if (!ports || !protocol || protocol < ports)
-		return -EINVAL;
-	*ports++ = *protocol++ = '\0';
-	last = strchr(ports, '-');
-	if (last)
-		*last++ = '\0';
-	if (ip4_parse(copy, &forward.address) || !ip4_is_host(forward.address) ||
-		number_parse(ports, 1, 65535, &from) ||
-		number_parse(last ? last : ports, from, 65535, &to))
-		return -EINVAL;
-	if (!strcmp(protocol, "tcp"))
-		forward.protocol = IPPROTO_TCP;
-	else if (!strcmp(protocol, "udp"))
-		forward.protocol = IPPROTO_UDP;
-	else
-		return -EINVAL;
-	forward.first = (uint16_t)from;
-	forward.last = (uint16_t)to;
-	*ret_forward = forward;
-	return 0;
-}
-
-char *forward_format(const struct forward *forward, char buf[static FORWARD_STRLEN])
-{
-	const char *protocol = forward->protocol == IPPROTO_UDP ? "udp" : "tcp";
-	char ip[IP4_STRLEN];
-
-	ip4_format(forward->address, ip);
-	if (forward->first == forward->last)
-		snprintf(buf, FORWARD_STRLEN, "%s:%u/%s", ip, forward->first, protocol);
-	else
-		snprintf(buf, FORWARD_STRLEN, "%s:%u-%u/%s", ip, forward->first, forward->last,
-			protocol);
-	return buf;
-}
-
-static bool same_ports(const struct forward *a, const struct forward *b)
-{
-	return a->address == b->address && a->protocol == b->protocol && a->first == b->first &&
-		a->last == b->last;
-}
-
-const struct forward *forward_find(const struct binding_table *table, const struct forward *wanted)
-{
-	for (size_t i = 0; i < table->forward_count; i++) {
-		if (same_ports(&table->forwards[i], wanted))
-			return &table->forwards[i];
-	}
-	return NULL;
-}
-
-const struct forward *forward_overlap(const struct binding_table *table,
-	const struct forward *wanted)
-{
-	for (size_t i = 0; i < table->forward_count; i++) {
-		const struct forward *there = &table->forwards[i];
-
-		if (there->address == wanted->address && there->protocol == wanted->protocol &&
-			there->first <= wanted->last && there->last >= wanted->first)
-			return there;
-	}
-	return NULL;
-}
-
-int forward_add(struct binding_table *table, const struct config *config, const struct plan *plan,
-	const struct forward *wanted, time_t now, char **ret_error)
-{
-	const struct forward *there = forward_overlap(table, wanted);
-	const struct forward *shared = forward_of(table, wanted->address);
-	const struct binding *bound = binding_find(table, wanted->address);
-	char text[FORWARD_STRLEN], other[FORWARD_STRLEN];
-	struct forward forward = *wanted;
-	const struct vm *vm;
-	int err = find_vm(plan, wanted->vm, &vm, ret_error);
-
-	if (err)
-		return err;
-	forward_format(wanted, text);
-	if (wanted->first != wanted->last && wanted->to != wanted->first) {
-		*ret_error =
-			xasprintf("%s: a range of ports keeps its numbers at the VM; leave :%u out",
-				text, wanted->to);
-		return -EINVAL;
-	}
-	if (there && same_ports(there, wanted) && !strcasecmp(there->vm, vm->name) &&
-		there->to == wanted->to && there->is_source == wanted->is_source)
-		return 0;
-	if (there) {
-		*ret_error = xasprintf("%s goes to %s already; eipctl forward del %s makes room",
-			forward_format(there, other), there->vm, other);
-		return -EBUSY;
-	}
-	if (bound) {
-		*ret_error =
-			xasprintf("%s is bound to %s as a whole; unbind it first, or share another "
-				  "address",
-				ip4_format(wanted->address, text), bound->vm);
-		return -EBUSY;
-	}
-	err = shared ? 0 : check_available(table, config, wanted->address, vm, now, ret_error);
-	if (err)
-		return err;
-	snprintf(forward.vm, sizeof(forward.vm), "%s", vm->name);
-	forward.mac = vm->mac;
-	forward.label = shared ? shared->label : free_label(table);
-	table->forwards = xrealloc(table->forwards, table->forward_count + 1, sizeof(forward));
-	table->forwards[table->forward_count++] = forward;
-	drop_cooldown(table, forward.address);
-	return 1;
-}
-
-int forward_del(struct binding_table *table, const struct config *config,
-	const struct forward *wanted, time_t now, char **ret_error)
-{
-	const struct forward *there = forward_find(table, wanted);
-	const struct forward *overlap = forward_overlap(table, wanted);
-	char text[FORWARD_STRLEN], other[FORWARD_STRLEN];
-
-	if (there) {
-		take_back_forward(table, config, (size_t)(there - table->forwards), now);
-		return 1;
-	}
-	if (!overlap)
-		return 0;
-	*ret_error = xasprintf("%s is a part of %s; delete that one", forward_format(wanted, text),
-		forward_format(overlap, other));
-	return -EINVAL;
 }
 
 /* --- free addresses ----------------------------------------------------------------------- */
@@ -670,7 +483,7 @@ size_t binding_auto(struct binding_table *table, const struct config *config,
 		binding.label = label++;
 		give(table, &binding, vm);
 		append(table, &binding);
-		drop_cooldown(table, binding.address);
+		binding_drop_cooldown(table, binding.address);
 		count++;
 	}
 	free(labels);

@@ -10,6 +10,7 @@
 
 #include "common/config.h"
 #include "common/plan.h"
+#include "natmgr/forward.h"
 
 struct binding {
 	uint32_t address; /* public, host order */
@@ -18,18 +19,6 @@ struct binding {
 	struct mac mac; /* the VM's when it was last in the plan: tells a new name from a new VM */
 	uint64_t
 		bound; /* when, on loop_now()'s clock; 0: before the start. Not in the state file */
-};
-
-/* A port, or a range of ports, of an address that several VMs share. */
-struct forward {
-	uint32_t address;
-	unsigned label;       /* the same for all forwards of an address */
-	uint8_t protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
-	uint16_t first, last; /* at the public address */
-	uint16_t to;          /* at the VM; a range keeps its numbers, so it is `first` then */
-	bool is_source; /* the VM's own connections leave with the address, if it has no other */
-	char vm[VM_NAME_MAX + 1];
-	struct mac mac;
 };
 
 /* An address that nobody may have before `until`, but the VM that had it. */
@@ -80,22 +69,6 @@ int binding_unbind(struct binding_table *table, const struct config *config, uin
 	time_t now, char **ret_error);
 int binding_move(struct binding_table *table, const struct config *config, const struct plan *plan,
 	uint32_t address, const char *vm, time_t now, char **ret_error);
-
-/* "ADDR:PORT/tcp", "ADDR:FIRST-LAST/udp". 0 or -EINVAL; only address, protocol, first and last. */
-int forward_parse(const char *text, struct forward *ret_forward);
-#define FORWARD_STRLEN (IP4_STRLEN + 16)
-char *forward_format(const struct forward *forward, char buf[static FORWARD_STRLEN]);
-/* The forward of just these ports; one that has some of them; any of an address. NULL: none. */
-const struct forward *forward_find(const struct binding_table *table, const struct forward *wanted);
-const struct forward *forward_overlap(const struct binding_table *table,
-	const struct forward *wanted);
-const struct forward *forward_of(const struct binding_table *table, uint32_t address);
-
-/* As binding_bind(). `wanted` has no label yet; its VM is named, its MAC not set. */
-int forward_add(struct binding_table *table, const struct config *config, const struct plan *plan,
-	const struct forward *wanted, time_t now, char **ret_error);
-int forward_del(struct binding_table *table, const struct config *config,
-	const struct forward *wanted, time_t now, char **ret_error);
 
 /* What the caller knows of addresses beside the table: whether one can be given. */
 struct address_filter {

@@ -18,6 +18,7 @@
 #include "common/netlink_link.h"
 #include "common/worker.h"
 #include "natmgr/binding_store.h"
+#include "natmgr/reconcile_log.h"
 #include "natmgr/sync.h"
 
 /* What could not be done is tried again after so long. */
@@ -54,81 +55,26 @@ struct keeper {
 	char last_error[BACKEND_ERROR_SIZE]; /* so that it is logged once */
 	struct loop_timer resync, settle;
 	struct keeper_hooks hooks;
-	uint64_t repaired;
+	struct reconcile_log log;
 	bool failed;     /* the last run */
 	bool file_stale; /* it could not be written, and says something else than the table */
 	bool half_done;  /* by us: what the next run that works finds is no repair */
 	atomic_bool is_closing;
-	bool foreign_warned, outer_missing, outer_running, flows_failed, forwarding_warned;
+	bool outer_running;
 };
 
 static void run_batch(struct keeper *keeper);
 
 /* --- the kernel --------------------------------------------------------------------------- */
 
-static void note_outer(struct keeper *keeper, bool is_missing)
+static void announce_changes(struct keeper *keeper, const struct address_diff *diff, bool done)
 {
-	if (is_missing && !keeper->outer_missing)
-		log_warning("nat: there is no %s; its addresses are put on it when it comes",
-			keeper->config->outer.interface);
-	keeper->outer_missing = is_missing;
-}
-
-static void log_address_changes(struct keeper *keeper, const struct reconcile_report *report,
-	bool done)
-{
-	const struct address_diff *diff = &report->addresses;
-	char text[IP4_STRLEN];
-
 	for (size_t i = 0; i < diff->remove_count; i++)
 		announce_stop(&keeper->announce, diff->remove[i].prefix.addr);
 	/* what is not there is not announced, nor any more */
 	for (size_t i = 0; i < diff->add_count; i++)
 		(done ? announce_start : announce_stop)(&keeper->announce,
 			diff->add[i].prefix.addr);
-	/* what ended early may not have seen all */
-	if (!done)
-		return;
-	for (size_t i = 0; i < diff->foreign_count && !keeper->foreign_warned; i++)
-		log_warning("nat: %s is on %s already without a label of ours; left alone, but it "
-			    "will stay when it is unbound",
-			ip4_format(diff->foreign[i], text), keeper->config->outer.interface);
-	keeper->foreign_warned = diff->foreign_count > 0;
-	note_outer(keeper, report->outer_missing);
-}
-
-static void log_report(struct keeper *keeper, const struct reconcile_report *report, bool repair)
-{
-	size_t repairs = reconcile_repairs(report);
-
-	if (report->forwarding_enabled)
-		log_info("nat: packet forwarding was off; switched on (net.ipv4.ip_forward=1)");
-	if (report->forwarding_unknown && !keeper->forwarding_warned)
-		log_warning("nat: whether packets are forwarded cannot be seen without /proc; "
-			    "mount it, or see to net.ipv4.ip_forward=1");
-	keeper->forwarding_warned = report->forwarding_unknown;
-	if (repair && repairs) {
-		keeper->repaired += repairs;
-		keeper->hooks.mended(keeper->hooks.ctx, report);
-		log_warning(
-			"nat: the kernel had been changed by others; mended: %zu rules or chains, "
-			"%zu addresses%s",
-			report->rule_edits,
-			report->addresses.add_count + report->addresses.remove_count,
-			report->forwarding_enabled ? ", packet forwarding" : "");
-	}
-}
-
-static void log_flows(struct keeper *keeper, const struct reconcile_report *report)
-{
-	if (report->flows)
-		log_info("nat: flows with an old mapping that were forgotten: %zu", report->flows);
-	if (report->flows_err && !keeper->flows_failed)
-		log_warning(
-			"nat: flows with an old mapping cannot be forgotten: %s (kernel option "
-			"CONFIG_NF_CT_NETLINK; if it is a module: modprobe nf_conntrack_netlink)",
-			strerror(-report->flows_err));
-	keeper->flows_failed = report->flows_err != 0;
 }
 
 static void note_file(struct keeper *keeper, int err)
@@ -156,12 +102,14 @@ static void note_sync(struct keeper *keeper)
 		keeper->half_done = keeper->half_done || keeper->work == WORK_ROLL_BACK;
 		return;
 	}
-	log_address_changes(keeper, report, !sync->err);
-	if (!sync->err) {
-		/* without a change of ours, whatever differed was done by others */
-		log_report(keeper, report, keeper->work == WORK_RESYNC && !keeper->half_done);
-		log_flows(keeper, report);
-	}
+	announce_changes(keeper, &report->addresses, !sync->err);
+	/* what ended early may not have seen all */
+	if (!sync->err)
+		reconcile_log_run(&keeper->log, report);
+	/* without a change of ours, whatever differed was done by others */
+	if (!sync->err && keeper->work == WORK_RESYNC && !keeper->half_done &&
+		reconcile_log_repairs(&keeper->log, report))
+		keeper->hooks.mended(keeper->hooks.ctx, report);
 	keeper->half_done = sync->err != 0;
 }
 
@@ -460,7 +408,7 @@ static void look_at_outer(struct keeper *keeper)
 	(void)netlink_link_get(keeper->links, keeper->config->outer.interface, &link);
 	if (link.index)
 		keeper->announce.mac = link.mac;
-	note_outer(keeper, !link.index);
+	reconcile_log_outer(&keeper->log, !link.index);
 	running = link.flags & IFF_RUNNING;
 	if (running && !keeper->outer_running)
 		outer_came_up(keeper);
@@ -614,6 +562,7 @@ int keeper_new(struct loop *loop, const struct config *config, const struct plan
 		.plan = plan,
 		.isolation = isolation,
 		.hooks = *hooks,
+		.log = { .interface = config->outer.interface },
 		.state_path = binding_store_path(config) };
 	TAILQ_INIT(&keeper->waiting);
 	TAILQ_INIT(&keeper->batch);
@@ -705,5 +654,5 @@ bool keeper_is_in_sync(const struct keeper *keeper)
 
 uint64_t keeper_repaired(const struct keeper *keeper)
 {
-	return keeper->repaired;
+	return keeper->log.repaired;
 }

@@ -19,6 +19,7 @@
 #include "natmgr/command.h"
 #include "natmgr/hairpin.h"
 #include "natmgr/isolate.h"
+#include "natmgr/xtables_lock.h"
 
 struct natmgr {
 	struct loop *loop;
@@ -343,7 +344,7 @@ int natmgr_remove(struct natmgr *natmgr, char **ret_error)
 
 void natmgr_keep_lock(void)
 {
-	backend_iptables_keep_lock();
+	xtables_lock_keep();
 }
 
 int natmgr_check_table(char **ret_error)

@@ -20,6 +20,10 @@
 
 #include "common/bridge.h"
 #include "common/host.h"
+#include "common/netlink_addr.h"
+#include "common/netlink_fdb.h"
+#include "common/netlink_monitor.h"
+#include "common/netlink_neighbour.h"
 #include "natmgr/conntrack.h"
 #include "natmgr/nft.h"
 #include "tests/fuzz/fuzz.h"
