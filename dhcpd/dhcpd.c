@@ -18,6 +18,7 @@
 #include "common/statefile.h"
 #include "common/worker.h"
 #include "dhcpd/callback.h"
+#include "dhcpd/counters.h"
 #include "dhcpd/exchange.h"
 #include "dhcpd/lease.h"
 #include "dhcpd/link.h"
@@ -66,7 +67,7 @@ struct dhcpd {
 	struct dhcp_exchange exchange;
 	uint16_t ip_id;
 	struct warnings warnings;
-	uint64_t received[DHCP_BOOTP + 1], sent[DHCP_BOOTP + 1], dropped[DROP_COUNT];
+	struct counters counters;
 	void (*stopped)(void *ctx);
 	void *stopped_ctx;
 };
@@ -372,7 +373,7 @@ static bool send_reply(struct dhcpd *dhcpd, const struct dhcp_exchange *exchange
 	if (err)
 		return false;
 	dhcpd->ip_id++;
-	dhcpd->sent[exchange->verdict.reply]++;
+	dhcpd->counters.sent[exchange->verdict.reply]++;
 	return true;
 }
 
@@ -383,8 +384,8 @@ static void on_frame(void *ctx, const uint8_t *data, size_t len)
 
 	dhcp_exchange(&dhcpd->server, data, len, dhcpd->ip_id, exchange);
 	if (exchange->understood)
-		dhcpd->received[exchange->message.type]++;
-	dhcpd->dropped[exchange->verdict.drop]++;
+		dhcpd->counters.received[exchange->message.type]++;
+	dhcpd->counters.dropped[exchange->verdict.drop]++;
 	if (exchange->reply_len && !send_reply(dhcpd, exchange))
 		return;
 	if (exchange->left_out)
@@ -460,27 +461,9 @@ void dhcpd_describe_vm(const struct dhcpd *dhcpd, const struct vm *vm, json_t *o
 
 json_t *dhcpd_status(const struct dhcpd *dhcpd)
 {
-	uint64_t malformed = 0;
-	json_t *object, *drops = json_object();
+	json_t *object = counters_json(&dhcpd->counters);
 
-	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++) {
-		if (drop <= DROP_TYPE && drop != DROP_PORT && drop != DROP_DESTINATION &&
-			drop != DROP_VLAN && drop != DROP_SOURCE && drop != DROP_FOREIGN_SERVER)
-			malformed += dhcpd->dropped[drop];
-		json_object_set_new(drops, dhcp_drop_text(drop)->name,
-			json_integer((json_int_t)dhcpd->dropped[drop]));
-	}
-#define COUNT(value) (json_int_t)(value)
-	object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:b}",
-		"discover", COUNT(dhcpd->received[DHCP_DISCOVER]), "offer",
-		COUNT(dhcpd->sent[DHCP_OFFER]), "request", COUNT(dhcpd->received[DHCP_REQUEST]),
-		"ack", COUNT(dhcpd->sent[DHCP_ACK]), "nak", COUNT(dhcpd->sent[DHCP_NAK]), "decline",
-		COUNT(dhcpd->received[DHCP_DECLINE]), "release",
-		COUNT(dhcpd->received[DHCP_RELEASE]), "inform", COUNT(dhcpd->received[DHCP_INFORM]),
-		"bootp", COUNT(dhcpd->received[DHCP_BOOTP]), "unknown",
-		COUNT(dhcpd->dropped[DROP_UNKNOWN]), "malformed", COUNT(malformed), "dropped",
-		drops, "listening", dhcpd->link.pcap != NULL);
-#undef COUNT
+	json_object_set_new(object, "listening", json_boolean(dhcpd->link.pcap));
 	return object;
 }
 
@@ -492,37 +475,11 @@ json_t *dhcpd_callback_status(const struct dhcpd *dhcpd)
 		(json_int_t)callback->run, "failed", (json_int_t)callback->failed);
 }
 
-static void print_counter(FILE *out, const char *name, const char *label, const char *value,
-	uint64_t number)
-{
-	fprintf(out, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)number);
-}
-
 void dhcpd_metrics(const struct dhcpd *dhcpd, FILE *out)
 {
-	static const enum dhcp_type asked[] = { DHCP_DISCOVER, DHCP_REQUEST, DHCP_DECLINE,
-		DHCP_RELEASE, DHCP_INFORM, DHCP_BOOTP };
-	static const enum dhcp_type answers[] = { DHCP_OFFER, DHCP_ACK, DHCP_NAK, DHCP_BOOTP };
 	size_t active = 0;
 
-	fputs("# HELP eipd_dhcp_received_total DHCP messages understood, by type.\n"
-	      "# TYPE eipd_dhcp_received_total counter\n",
-		out);
-	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++)
-		print_counter(out, "eipd_dhcp_received_total", "type", dhcp_type_name(asked[i]),
-			dhcpd->received[asked[i]]);
-	fputs("# HELP eipd_dhcp_sent_total DHCP answers, by type.\n"
-	      "# TYPE eipd_dhcp_sent_total counter\n",
-		out);
-	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++)
-		print_counter(out, "eipd_dhcp_sent_total", "type", dhcp_type_name(answers[i]),
-			dhcpd->sent[answers[i]]);
-	fputs("# HELP eipd_dhcp_dropped_total Frames not answered, by reason.\n"
-	      "# TYPE eipd_dhcp_dropped_total counter\n",
-		out);
-	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++)
-		print_counter(out, "eipd_dhcp_dropped_total", "reason", dhcp_drop_text(drop)->name,
-			dhcpd->dropped[drop]);
+	counters_print(&dhcpd->counters, out);
 	for (size_t i = 0; i < plan_count(dhcpd->server.plan); i++)
 		active += lease_expires(dhcpd->leases, plan_vm(dhcpd->server.plan, i)) != 0;
 	fprintf(out,
