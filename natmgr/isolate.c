@@ -36,6 +36,7 @@ int isolate_sync(struct isolate *isolate)
 	bool repaired = false;
 	int err = -EPROTONOSUPPORT;
 
+	loop_timer_cancel(isolate->loop, &isolate->settle);
 	if (isolate->anti_spoof)
 		settings.seat_count = seating_list(&isolate->seating, &seats);
 	settings.seats = seats;
@@ -49,8 +50,8 @@ int isolate_sync(struct isolate *isolate)
 	free(seats);
 	if (!isolate->nft)
 		nft_table_done(&want);
-	if (!err)
-		isolate_guard_ports(isolate);
+	isolate->is_synced = !err;
+	isolate_guard_ports(isolate);
 	if (err && strcmp(error, isolate->error) != 0)
 		log_error("isolation: %s", error);
 	snprintf(isolate->error, sizeof(isolate->error), "%s", err ? error : "");
@@ -72,6 +73,7 @@ static void settled(void *ctx)
 
 void isolate_sync_soon(struct isolate *isolate, unsigned ms)
 {
+	isolate->is_synced = false;
 	if (!isolate->settle.active)
 		loop_timer_set(isolate->loop, &isolate->settle, ms, settled, isolate);
 }
@@ -98,7 +100,7 @@ static void resync_due(void *ctx)
 
 	loop_timer_set(isolate->loop, &isolate->resync,
 		isolate->config->nat.resync * UINT64_C(1000), resync_due, isolate);
-	if (isolate->file.is_failed)
+	if (isolate->file.failure)
 		isolate_save(isolate);
 	isolate_look_and_sync(isolate);
 }
@@ -118,54 +120,20 @@ void isolate_replan(struct isolate *isolate, const struct plan *plan,
 	isolate_look_begin(isolate);
 }
 
-/* --- what changes the list ------------------------------------------------------------------ */
+/* --- what commands ask --------------------------------------------------------------------- */
 
-int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
-	size_t allow_count, const char *port, char **ret_error)
-{
-	struct isolated *isolated;
-	bool changed;
-
-	if (isolate->isolation.count == ISOLATION_MAX && !isolation_find(&isolate->isolation, vm)) {
-		*ret_error = xasprintf("%d VMs are isolated, more is not possible; rejoin some",
-			ISOLATION_MAX);
-		return -ENOSPC;
-	}
-	changed = isolation_add(&isolate->isolation, vm, allow, allow_count, port);
-	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
-	(void)isolate_look_at_ports(isolate);
-	isolated = isolation_find(&isolate->isolation, vm);
-	if (isolated->ip) {
-		const struct mac mac = isolated->mac;
-
-		(void)isolate_look_for(isolate, &mac);
-	}
-	(void)isolate_see_known(isolate, isolated);
-	return changed;
-}
-
-int isolate_rejoin(struct isolate *isolate, const char *vm)
-{
-	return isolation_remove(&isolate->isolation, vm);
-}
-
-/* What is said of a port is true from the next frame on. */
-int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name, char **ret_error)
+int isolate_find_link(const struct isolate *isolate, const char *name, struct port *ret_port)
 {
 	struct port port = { 0 };
 	struct netlink_link link;
-	bool changed;
 	int err = netlink_link_get(isolate->route, name, &link);
 
-	if (err) {
-		*ret_error = xasprintf("%s: there is no such link; name the port of %s", name,
-			isolate->config->inner.bridge);
+	if (err)
 		return err;
-	}
 	port.index = link.index;
 	memcpy(port.name, link.name, sizeof(port.name));
-	changed = isolation_claim(&isolate->isolation, &vm->mac, &port);
-	return isolate_look_at_ports(isolate) || changed;
+	*ret_port = port;
+	return 0;
 }
 
 const struct port *isolate_find_port(const struct isolate *isolate, const char *name)
@@ -178,13 +146,6 @@ const struct vm *isolate_port_owner(const struct isolate *isolate, const char *n
 	const struct port *port = seating_port_by_name(&isolate->seating, name);
 
 	return port ? seating_owner(&isolate->seating, port) : NULL;
-}
-
-bool isolate_link_exists(const struct isolate *isolate, const char *name)
-{
-	struct netlink_link link;
-
-	return !netlink_link_get(isolate->route, name, &link);
 }
 
 const struct plan *isolate_plan(const struct isolate *isolate)
@@ -240,6 +201,16 @@ json_t *isolate_describe(const struct isolate *isolate, const char *name)
 		allow_json(isolated));
 }
 
+static json_t *error_json(const struct isolate *isolate)
+{
+	if (*isolate->error)
+		return json_string(isolate->error);
+	if (isolate->file.failure)
+		return json_sprintf("%s cannot be written: %s", isolate->file.path,
+			strerror(-isolate->file.failure));
+	return json_null();
+}
+
 json_t *isolate_status(const struct isolate *isolate)
 {
 	json_t *names = json_array();
@@ -247,8 +218,7 @@ json_t *isolate_status(const struct isolate *isolate)
 	for (size_t i = 0; i < isolate->isolation.count; i++)
 		json_array_append_new(names, json_string(isolate->isolation.list[i].vm));
 	return json_pack("{s:o, s:b, s:b, s:o}", "vms", names, "anti_spoof", isolate->anti_spoof,
-		"in_sync", !*isolate->error, "error",
-		*isolate->error ? json_string(isolate->error) : json_null());
+		"in_sync", isolate_is_in_sync(isolate), "error", error_json(isolate));
 }
 
 void isolate_metrics(struct isolate *isolate, FILE *out)
@@ -270,7 +240,7 @@ uint64_t isolate_repaired(const struct isolate *isolate)
 
 bool isolate_is_in_sync(const struct isolate *isolate)
 {
-	return !*isolate->error && !isolate->file.is_failed;
+	return !*isolate->error && !isolate->file.failure;
 }
 
 const struct isolation *isolate_list(const struct isolate *isolate)
@@ -379,12 +349,12 @@ void isolate_free(struct isolate *isolate)
 {
 	if (!isolate)
 		return;
+	isolate_finish(isolate);
+	worker_done(&isolate->worker);
 	loop_timer_cancel(isolate->loop, &isolate->resync);
 	loop_timer_cancel(isolate->loop, &isolate->settle);
 	loop_timer_cancel(isolate->loop, &isolate->look_again);
 	loop_timer_cancel(isolate->loop, &isolate->look_on);
-	isolate_finish(isolate);
-	worker_done(&isolate->worker);
 	isolate_commands_free(isolate->commands);
 	nft_free(isolate->nft);
 	netlink_fdb_monitor_stop(&isolate->fdb);

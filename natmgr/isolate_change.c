@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * isolate_change owns the order of things around a change: list, file, kernel, answer; the file is
- * written beside the loop. It must not know what changes, nor how the kernel is told.
+ * isolate_change owns the order of things around a change: file, list, kernel, file, answer. Files
+ * are written beside the loop. It must not know what changes, nor how the kernel is told.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +12,8 @@
 #include "common/statefile.h"
 #include "natmgr/isolate_private.h"
 
+/* --- the file ----------------------------------------------------------------------------- */
+
 static void written(void *ctx);
 
 static void write_file(void *ctx)
@@ -21,91 +23,24 @@ static void write_file(void *ctx)
 	file->err = statefile_update(file->path, file->text, file->len);
 }
 
-static void start_write(struct isolate *isolate)
+static void start_write(struct isolate *isolate, const struct isolation *isolation)
 {
 	isolate->file.is_stale = false;
-	isolate->file.text = isolation_format(&isolate->isolation, &isolate->file.len);
+	isolate->file.text = isolation_format(isolation, &isolate->file.len);
 	worker_start(&isolate->worker, write_file, written, &isolate->file);
 }
 
 void isolate_save(struct isolate *isolate)
 {
 	isolate->file.is_stale = true;
+	/* a change ends with the list as it is then */
 	if (!isolate->change && !worker_is_busy(&isolate->worker))
-		start_write(isolate);
+		start_write(isolate, &isolate->isolation);
 }
 
-bool isolate_is_saved(const struct isolate *isolate)
+bool isolate_is_saving(const struct isolate *isolate)
 {
-	return !isolate->file.is_stale && !worker_is_busy(&isolate->worker);
-}
-
-/* --- changes ------------------------------------------------------------------------------ */
-
-/* Back to what was, and to what came to be known since. */
-static void roll_back(struct isolate *isolate)
-{
-	isolation_done(&isolate->isolation);
-	isolate->isolation = isolate->before;
-	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
-	(void)isolate_hear(isolate);
-	isolate_save(isolate);
-	(void)isolate_sync(isolate);
-	isolate_look_begin(isolate);
-}
-
-/* What is wanted is on the disk, or could not be written there. */
-static void finish_change(struct isolate *isolate)
-{
-	struct isolate_change *change = isolate->change;
-	int err = isolate->file.err;
-	char *error = NULL;
-
-	if (err) {
-		error = xasprintf("%s cannot be written: %s; nothing was changed",
-			isolate->file.path, strerror(-err));
-	} else {
-		err = isolate_sync(isolate);
-		if (err)
-			error = xstrdup(isolate->error);
-	}
-	if (err)
-		roll_back(isolate);
-	else
-		isolation_done(&isolate->before);
-	isolate->change = NULL;
-	change->done(change, err ? err : change->result, error);
-	free(error);
-}
-
-static void begin_change(struct isolate *isolate, struct isolate_change *change)
-{
-	char *error = NULL;
-
-	TAILQ_REMOVE(&isolate->changes, change, link);
-	isolation_copy(&isolate->isolation, &isolate->before);
-	change->result = isolate->is_closing ? -ESHUTDOWN : change->apply(change, isolate, &error);
-	if (change->result < 0) {
-		isolation_done(&isolate->before);
-		change->done(change, change->result, error ? error : CONTROL_STOPPING);
-		free(error);
-		return;
-	}
-	isolate->change = change;
-	/* so that the file is written once */
-	(void)isolate_note_masks(isolate);
-	(void)isolate_release_ports(isolate);
-	start_write(isolate);
-}
-
-static void run_next(struct isolate *isolate)
-{
-	struct isolate_change *change;
-
-	while (!worker_is_busy(&isolate->worker) && (change = TAILQ_FIRST(&isolate->changes)))
-		begin_change(isolate, change);
-	if (isolate->file.is_stale && !worker_is_busy(&isolate->worker))
-		start_write(isolate);
+	return isolate->file.is_stale || worker_is_busy(&isolate->worker);
 }
 
 /* A failure is told once; the resync timer tries again. */
@@ -113,32 +48,120 @@ static void note_file(struct isolate *isolate)
 {
 	int err = isolate->file.err;
 
-	if (err && !isolate->file.is_failed && !isolate->change)
+	if (err && !isolate->file.failure)
 		log_error("isolation: %s cannot be written: %s", isolate->file.path,
 			strerror(-err));
-	isolate->file.is_failed = err;
+	isolate->file.failure = err;
+}
+
+/* --- changes ------------------------------------------------------------------------------ */
+
+static void end_change(struct isolate *isolate, struct isolate_change *change)
+{
+	char *error = change->error;
+
+	isolate->change = NULL;
+	change->done(change, change->result, error);
+	free(error);
+}
+
+/* What is wanted is written to the disk before anything else knows of it. */
+static void begin_change(struct isolate *isolate, struct isolate_change *change)
+{
+	struct isolation wanted;
+
+	TAILQ_REMOVE(&isolate->changes, change, link);
+	change->error = NULL;
+	if (isolate->is_closing) {
+		change->done(change, -ESHUTDOWN, CONTROL_STOPPING);
+		return;
+	}
+	isolation_copy(&isolate->isolation, &wanted);
+	change->result = change->apply(change, isolate, &wanted, &change->error);
+	if (change->result < 0) {
+		end_change(isolate, change);
+	} else {
+		(void)isolation_follow(&wanted, isolate->seating.plan);
+		isolate->change = change;
+		isolate->change_stage = CHANGE_WANTED;
+		start_write(isolate, &wanted);
+	}
+	isolation_done(&wanted);
+}
+
+/* It is on the disk: now to the list as it is by now, and to the kernel. */
+static void carry_out(struct isolate *isolate, struct isolate_change *change)
+{
+	struct isolation before;
+	int err;
+
+	isolation_copy(&isolate->isolation, &before);
+	err = change->apply(change, isolate, &isolate->isolation, &change->error);
+	if (err >= 0) {
+		change->result = err;
+		isolate_look_for_vm(isolate, change->vm);
+		err = isolate_sync(isolate);
+		if (err)
+			change->error = xstrdup(isolate->error);
+	}
+	if (err < 0) {
+		change->result = err;
+		isolation_done(&isolate->isolation);
+		isolate->isolation = before;
+		(void)isolate_look_at_ports(isolate);
+		(void)isolate_sync(isolate);
+	} else {
+		isolation_done(&before);
+	}
+	/* what was found out by looking, or what was before: nobody is told until that is written */
+	isolate->change_stage = CHANGE_DONE;
+	start_write(isolate, &isolate->isolation);
+}
+
+static void run_next(struct isolate *isolate)
+{
+	struct isolate_change *change;
+
+	while (!isolate->change && !worker_is_busy(&isolate->worker) &&
+		(change = TAILQ_FIRST(&isolate->changes)))
+		begin_change(isolate, change);
+	if (isolate->file.is_stale && !isolate->change && !worker_is_busy(&isolate->worker))
+		start_write(isolate, &isolate->isolation);
 }
 
 static void written(void *ctx)
 {
 	struct isolation_file *file = ctx;
 	struct isolate *isolate = file->isolate;
+	struct isolate_change *change = isolate->change;
 
 	free(file->text);
 	file->text = NULL;
+	if (change && isolate->change_stage == CHANGE_WANTED && file->err) {
+		/* the file is as it was; if the list is not, that is written now */
+		file->is_stale = true;
+		change->result = file->err;
+		change->error = xasprintf("%s cannot be written: %s; nothing was changed",
+			file->path, strerror(-file->err));
+		end_change(isolate, change);
+		run_next(isolate);
+		return;
+	}
 	note_file(isolate);
-	if (isolate->change)
-		finish_change(isolate);
-	else if (!*isolate->error)
-		isolate_guard_ports(isolate);
+	if (change && isolate->change_stage == CHANGE_WANTED) {
+		carry_out(isolate, change);
+		return;
+	}
+	isolate_guard_ports(isolate);
+	if (change)
+		end_change(isolate, change);
 	run_next(isolate);
 }
 
 void isolate_submit(struct isolate *isolate, struct isolate_change *change)
 {
 	TAILQ_INSERT_TAIL(&isolate->changes, change, link);
-	if (!isolate->change)
-		run_next(isolate);
+	run_next(isolate);
 }
 
 /* --- life --------------------------------------------------------------------------------- */

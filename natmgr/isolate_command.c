@@ -112,28 +112,55 @@ static void addresses_done(struct keeper_change *change, int result, const char 
 	reply(order);
 }
 
-static int apply(struct isolate_change *change, struct isolate *isolate, char **ret_error)
+static int apply_isolate(const struct order *order, struct isolation *isolation, char **ret_error)
 {
-	struct order *order = (struct order *)change;
 	const struct wanted *wanted = &order->wanted;
-	const struct vm *vm;
+
+	if (isolation->count < ISOLATION_MAX || isolation_find(isolation, order->vm))
+		return isolation_add(isolation, order->vm, wanted->allow, wanted->allow_count,
+			wanted->port);
+	*ret_error = xasprintf("%d VMs are isolated, more is not possible; rejoin some",
+		ISOLATION_MAX);
+	return -ENOSPC;
+}
+
+/* What is said of a port is true from the next frame on. */
+static int apply_port(const struct order *order, const struct isolate *isolate,
+	struct isolation *isolation, char **ret_error)
+{
+	const struct vm *vm = plan_by_name(isolate_plan(isolate), order->vm);
+	struct port port;
+	int err;
+
+	/* it may have left while this waited */
+	if (!vm) {
+		*ret_error = xasprintf("no VM %s is in the plan any more; eipctl vm list shows "
+				       "them",
+			order->vm);
+		return -ENOENT;
+	}
+	err = isolate_find_link(isolate, order->wanted.port, &port);
+	if (!err)
+		return isolation_claim(isolation, &vm->mac, &port);
+	*ret_error = xasprintf("%s: there is no such link; name the port of %s", order->wanted.port,
+		order->commands->config->inner.bridge);
+	return err;
+}
+
+static int apply(struct isolate_change *change, const struct isolate *isolate,
+	struct isolation *isolation, char **ret_error)
+{
+	const struct order *order = (const struct order *)change;
 
 	switch (order->verb) {
 	case VERB_ISOLATE:
-		return isolate_vm(isolate, order->vm, wanted->allow, wanted->allow_count,
-			wanted->port, ret_error);
+		return apply_isolate(order, isolation, ret_error);
 	case VERB_REJOIN:
-		return isolate_rejoin(isolate, order->vm);
+		return isolation_remove(isolation, order->vm);
 	case VERB_PORT:
-		break;
+		return apply_port(order, isolate, isolation, ret_error);
 	}
-	/* it may have left while this waited */
-	vm = plan_by_name(isolate_plan(isolate), order->vm);
-	if (vm)
-		return isolate_claim(isolate, vm, wanted->port, ret_error);
-	*ret_error = xasprintf("no VM %s is in the plan any more; eipctl vm list shows them",
-		order->vm);
-	return -ENOENT;
+	return 0;
 }
 
 static void done(struct isolate_change *change, int result, const char *error)
@@ -163,6 +190,7 @@ static void submit(struct isolate_commands *commands, struct control_request *re
 
 	order->change.apply = apply;
 	order->change.done = done;
+	order->change.vm = order->vm;
 	order->addresses = (struct keeper_change){
 		.apply = apply_addresses, .done = addresses_done, .stays = true
 	};
@@ -225,10 +253,11 @@ static bool take_port(const struct isolate_commands *commands, struct wanted *wa
 {
 	const char *bridge = commands->config->inner.bridge;
 	const struct vm *owner = isolate_port_owner(commands->isolate, word);
+	struct port link;
 
 	if (!is_port_name(commands, request, "--port ", word))
 		return false;
-	if (isolate_link_exists(commands->isolate, word) &&
+	if (!isolate_find_link(commands->isolate, word, &link) &&
 		!isolate_find_port(commands->isolate, word))
 		control_refuse(request, NULL,
 			"--port %s: that is no port of %s; ip link show master %s shows them", word,

@@ -11,21 +11,25 @@
 
 struct isolate_commands;
 
-/* Embedded in the owner's struct; zeroed but for the first two. */
+/* Embedded in the owner's struct; zeroed but for the first three. */
 struct isolate_change {
 	/*
-	 * Changes the list: 1 changed, 0 it was so already, -errno and *ret_error (heap), and then
-	 * nothing was changed.
+	 * Changes a list: 1 changed, 0 it was so already, -errno and *ret_error (heap), and then
+	 * nothing was changed. It is called twice: on a copy that is written to the disk, then, when
+	 * that is done, on the list itself.
 	 */
-	int (*apply)(struct isolate_change *change, struct isolate *isolate, char **ret_error);
+	int (*apply)(struct isolate_change *change, const struct isolate *isolate,
+		struct isolation *isolation, char **ret_error);
 	/*
 	 * The end of it: result as of apply(), and true on the disk and in the kernel; or -errno and
 	 * the reason, and all is as before. The owner may free the change. error is valid during the
 	 * call.
 	 */
 	void (*done)(struct isolate_change *change, int result, const char *error);
+	const char *vm; /* whom it is about */
 	/* private */
 	int result;
+	char *error;
 	TAILQ_ENTRY(isolate_change) link;
 };
 
@@ -34,20 +38,15 @@ struct isolate_commands *isolate_commands_new(struct control *control, struct is
 	const struct config *config, struct keeper *keeper, struct events *events);
 void isolate_commands_free(struct isolate_commands *commands);
 
-/* One after the other: list, file, kernel, but not the public addresses. */
+/* One after the other: file, list, kernel, but not the public addresses. */
 void isolate_submit(struct isolate *isolate, struct isolate_change *change);
-/* What apply() may do, with its result. `port` may be "". */
-int isolate_vm(struct isolate *isolate, const char *vm, const struct ip4_prefix *allow,
-	size_t allow_count, const char *port, char **ret_error);
-int isolate_rejoin(struct isolate *isolate, const char *vm);
-/* The link is the VM's, as the host says; the same. */
-int isolate_claim(struct isolate *isolate, const struct vm *vm, const char *name, char **ret_error);
 
+/* A link of the host; -ENODEV: there is none. */
+int isolate_find_link(const struct isolate *isolate, const char *name, struct port *ret_port);
 /* Ports of the bridge but the uplink; NULL: there is none of this name. */
 const struct port *isolate_find_port(const struct isolate *isolate, const char *name);
 /* Whose it is, as the host says; NULL: it says nothing. */
 const struct vm *isolate_port_owner(const struct isolate *isolate, const char *name);
-bool isolate_link_exists(const struct isolate *isolate, const char *name);
 const struct plan *isolate_plan(const struct isolate *isolate);
 /* {"vm", "isolated", "port", "allow"}; the caller owns it. */
 json_t *isolate_describe(const struct isolate *isolate, const char *vm);

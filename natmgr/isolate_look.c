@@ -293,6 +293,23 @@ bool isolate_look_for(struct isolate *isolate, const struct mac *mac)
 	return false;
 }
 
+void isolate_look_for_vm(struct isolate *isolate, const char *vm)
+{
+	struct isolated *isolated;
+
+	(void)isolation_follow(&isolate->isolation, isolate->seating.plan);
+	(void)isolate_look_at_ports(isolate);
+	isolated = isolation_find(&isolate->isolation, vm);
+	if (!isolated)
+		return;
+	if (isolated->ip) {
+		const struct mac mac = isolated->mac;
+
+		(void)isolate_look_for(isolate, &mac);
+	}
+	(void)isolate_see_known(isolate, isolated);
+}
+
 /*
  * Where the bridge has seen the MACs of isolated VMs, and of some of the plan: we ask for these, as
  * it can have learned any number of others. True: an isolated VM has another port than before.

@@ -57,13 +57,18 @@ bool isolate_note_masks(struct isolate *isolate)
 	return is_new;
 }
 
-/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
+/*
+ * Also one that lost it. Only when the rules are there: until then such a frame would go to all. And
+ * when it is noted; but where that fails, a disk that is broken frees nobody.
+ */
 void isolate_guard_ports(struct isolate *isolate)
 {
+	if (!isolate->is_synced)
+		return;
 	if (isolate_note_masks(isolate))
 		isolate_save(isolate);
-	/* or else this is called again, when it is */
-	if (!isolate_is_saved(isolate))
+	/* at its end this is called again */
+	if (isolate_is_saving(isolate))
 		return;
 	for (size_t i = 0; i < isolate->seating.port_count; i++) {
 		struct port *port = &isolate->seating.ports[i];

@@ -21,8 +21,8 @@ struct isolation_file {
 	char *path, *text;
 	size_t len;
 	int err;
-	bool is_stale;  /* the list has news since the text was made */
-	bool is_failed; /* it could not be written */
+	bool is_stale; /* the list has news since the text was made */
+	int failure;   /* -errno of the last write that mattered: it does not say what it should */
 };
 
 struct isolate {
@@ -35,7 +35,7 @@ struct isolate {
 	struct worker worker;
 	struct isolation_file file;
 	struct isolate_change *change; /* what the file is written for; NULL: for none */
-	struct isolation before;       /* the list before that */
+	enum { CHANGE_WANTED, CHANGE_DONE } change_stage;
 	TAILQ_HEAD(, isolate_change) changes;
 	bool is_closing;
 	struct nl_sock *route;
@@ -55,15 +55,14 @@ struct isolate {
 	uint64_t look_cost; /* in milliseconds */
 	uint64_t repaired;
 	char error[NFT_ERROR_SIZE]; /* of the last sync; "": it worked */
-	bool anti_spoof;
+	bool anti_spoof, is_synced; /* the latter: that was after all that we know of ports */
 };
 
-/* --- isolate_change.c: list, file, kernel, answer --- */
+/* --- isolate_change.c: file, list, kernel, file, answer --- */
 
 /* Writes the file soon. A failure is only logged. */
 void isolate_save(struct isolate *isolate);
-/* It is on the disk. */
-bool isolate_is_saved(const struct isolate *isolate);
+bool isolate_is_saving(const struct isolate *isolate);
 
 /* --- isolate.c: the kernel --- */
 
@@ -89,6 +88,8 @@ bool isolate_release_ports(struct isolate *isolate);
 bool isolate_see_known(struct isolate *isolate, struct isolated *isolated);
 bool isolate_look_at_ports(struct isolate *isolate);
 bool isolate_look_for(struct isolate *isolate, const struct mac *mac);
+/* For a VM of which something else holds than before: all there is to know. */
+void isolate_look_for_vm(struct isolate *isolate, const char *vm);
 /* At once, and all of it. */
 bool isolate_look(struct isolate *isolate);
 

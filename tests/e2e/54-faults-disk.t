@@ -132,6 +132,45 @@ syncs() { (($(count "fsync" "$T/syncs") >= $1)); }
 check "many files were synced" wait_for 40 syncs 20
 healed
 is "none of them by the loop" "$(count "^$(daemon_pid) .*sync" "$T/syncs")" 0
+# nobody knows of a change before it is on the disk, and what comes meanwhile is not lost with it
+named() { hv nft list table bridge eipd | count "$1"; }
+ctl vm isolate vm-002 --port later0 >/dev/null
+before=$(named vm-002)
+with_strace "$STATE/isolated" fsync error=EIO:delay_enter=2000000
+ctl vm rejoin vm-002 >"$T/slow" 2>&1 &
+slow=$!
+check "rejoin, the disk is slow and fails: it is being written" wait_for 3 test -e "$STATE/isolated.eipd-new"
+# which makes it look at the kernel
+hv nft add table inet other
+hv nft delete table inet other
+ip -n "$HV" link add later0 type veth peer name later1
+ip -n "$HV" link set later0 master br0 up
+cut_off() { logged 'cut off on port later0'; }
+check "rejoin, the disk is slow and fails: another port of the VM is cut off" wait_for 2 cut_off
+check "rejoin, the disk is slow and fails: it is still being written" test -e "$STATE/isolated.eipd-new"
+check "rejoin, the disk is slow and fails: the kernel knows nothing of it" test "$(named vm-002)" -ge "$before"
+is "rejoin, the disk is slow and fails: nor does the list" \
+	"$(field "[v['isolated'] for v in d if v['name'] == 'vm-002'][0]" vm list)" true
+wait "$slow"
+is "rejoin, the disk is slow and fails: it is refused" $? 1
+check "rejoin, the disk is slow and fails: the port is cut off still" test "$(named later0)" -ge 1
+healed
+ip -n "$HV" link del later0
+ctl vm rejoin vm-002 >/dev/null
+ctl vm isolate vm-002 >/dev/null
+
+# the kernel refuses: nobody is told before the disk says again what was
+rm -f "$T/strace.err"
+strace -f -o "$T/strace" -e trace=sendmsg,fsync -e inject=sendmsg:error=EPERM \
+	-e inject=fsync:delay_enter=300000 -p "$(daemon_pid)" 2>"$T/strace.err" &
+strace=$!
+wait_for 5 grep -q attached "$T/strace.err" || die "strace: $(cat "$T/strace.err")"
+refused "rejoin, the kernel refuses" 1 . vm rejoin vm-002
+check "rejoin, the kernel refuses: the file says what was" grep -q vm-002 "$STATE/isolated"
+healed
+is "rejoin, the kernel refuses: so does the list" \
+	"$(field "[v['isolated'] for v in d if v['name'] == 'vm-002'][0]" vm list)" true
+
 # two at once, and a stop meanwhile: what is being written is done, what waits is not begun
 with_strace "$STATE/isolated" fsync delay_enter=2000000
 ctl vm isolate vm-003 >"$T/first" 2>&1 &
