@@ -252,7 +252,8 @@ static void reclaim(void *ctx)
 	struct eipd *eipd = ctx;
 	uint32_t seconds = eipd->config->nat.reclaim_after / 10;
 
-	natmgr_reclaim(eipd->natmgr, vm_away, eipd);
+	if (natmgr_reclaim(eipd->natmgr, vm_away, eipd))
+		seconds = 1;
 	loop_timer_set(eipd->loop, &eipd->reclaim,
 		(seconds < 1                   ? 1
 				: seconds > 60 ? 60

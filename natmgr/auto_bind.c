@@ -168,7 +168,10 @@ static void answered(void *ctx, const struct mac *mac)
 		keeper_submit(auto_bind->keeper, &auto_bind->change);
 }
 
-/* Milliseconds until time makes another address free; UINT64_MAX: it does not. */
+/*
+ * Milliseconds until time makes another address free; UINT64_MAX: it does not. That others have
+ * taken theirs from the interface is known at the next resync.
+ */
 static uint64_t next_free_in(const struct auto_bind *auto_bind)
 {
 	const struct binding_table *table = keeper_table(auto_bind->keeper);
@@ -176,6 +179,10 @@ static uint64_t next_free_in(const struct auto_bind *auto_bind)
 	time_t seconds = binding_seconds();
 	uint64_t now = loop_now(), next = UINT64_MAX, ms;
 
+	for (size_t i = 0; i < table->foreign_address_count; i++) {
+		if (config_pool_contains(auto_bind->config, table->foreign_addresses[i]))
+			next = auto_bind->config->nat.resync * UINT64_C(1000);
+	}
 	for (size_t i = 0; i < table->cooling_count; i++) {
 		ms = (uint64_t)(table->cooling[i].until - seconds) * 1000;
 		if (table->cooling[i].until > seconds && ms < next)
@@ -252,6 +259,13 @@ void auto_bind_replanned(struct auto_bind *auto_bind)
 		start(auto_bind);
 }
 
+void auto_bind_look(struct auto_bind *auto_bind)
+{
+	/* once for all that ends together */
+	if (auto_bind->config->nat.auto_bind)
+		start_in(auto_bind, 0);
+}
+
 void auto_bind_lost(struct auto_bind *auto_bind, const struct vm *vm, bool until_it_comes)
 {
 	const struct rest rest = { vm->mac, until_it_comes };
@@ -263,8 +277,7 @@ void auto_bind_lost(struct auto_bind *auto_bind, const struct vm *vm, bool until
 		*there = rest;
 	else
 		add_rest(auto_bind, &rest);
-	/* once for all that were lost together */
-	start_in(auto_bind, 0);
+	auto_bind_look(auto_bind);
 }
 
 void auto_bind_vm_came(struct auto_bind *auto_bind, const struct vm *vm)

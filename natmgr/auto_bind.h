@@ -26,10 +26,12 @@ void auto_bind_free(struct auto_bind *auto_bind);
 
 /* Of a new plan, at once: nobody is passed over any more. */
 void auto_bind_replanned(struct auto_bind *auto_bind);
+/* An address may be free that was not. */
+void auto_bind_look(struct auto_bind *auto_bind);
 /*
- * The VM lost its address, which may be another's now; it is passed over until the plan is read
- * anew, or else each `unbind` would be followed by a bind. Where it was reclaimed for being away,
- * only until it comes.
+ * The VM lost its address, which may be another's now; it is passed over until the plan is next
+ * taken over, or else each `unbind` would be followed by a bind. Where it was reclaimed for being
+ * away, also only until it comes.
  */
 void auto_bind_lost(struct auto_bind *auto_bind, const struct vm *vm, bool until_it_comes);
 /* It has a lease. */

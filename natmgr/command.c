@@ -29,7 +29,8 @@ struct order {
 	char vm[VM_NAME_MAX + 1];
 	char from[VM_NAME_MAX + 1]; /* of a move: whose it was; "": nobody's */
 	uint32_t address;
-	bool chosen; /* by us, not by the caller */
+	bool chosen;  /* by us, not by the caller */
+	bool vm_came; /* of a reclaim: while this waited */
 	struct forward forward;
 	/* as it was when this was done, of a bind or move; what came after is not its answer */
 	struct binding binding;
@@ -125,6 +126,9 @@ static void finish(struct order *order, int result, const char *error)
 {
 	if (result > 0)
 		tell(order);
+	else
+		/* what it had asked for may be another's */
+		auto_bind_look(order->commands->auto_bind);
 	if (order->request && result >= 0)
 		control_reply(order->request, describe_outcome(order, result));
 	else if (order->request)
@@ -150,8 +154,8 @@ static int change_table(struct order *order, struct binding_table *table, char *
 		snprintf(order->vm, sizeof(order->vm), "%s", bound ? bound->vm : "");
 		return binding_unbind(table, config, order->address, now, ret_error);
 	case VERB_RECLAIM:
-		/* it may have gone to somebody else while this waited */
-		if (!bound || strcmp(bound->vm, order->vm))
+		/* it may have gone to somebody else while this waited, or be in use again */
+		if (!bound || strcmp(bound->vm, order->vm) || order->vm_came)
 			return 0;
 		return binding_unbind(table, config, order->address, now, ret_error);
 	case VERB_MOVE:
@@ -202,7 +206,10 @@ static void note_loss(const struct order *order)
 	case VERB_FORWARD_ADD:
 		break;
 	}
-	if (vm)
+	/* too late for what it had, but not for another one */
+	if (order->vm_came)
+		auto_bind_look(order->commands->auto_bind);
+	else if (vm)
 		auto_bind_lost(order->commands->auto_bind, vm, order->verb == VERB_RECLAIM);
 }
 
@@ -569,5 +576,11 @@ void commands_replanned(struct commands *commands)
 
 void commands_vm_came(struct commands *commands, const struct vm *vm)
 {
+	struct order *order;
+
+	TAILQ_FOREACH (order, &commands->asking, link) {
+		if (order->verb == VERB_RECLAIM && !strcmp(order->vm, vm->name))
+			order->vm_came = true;
+	}
 	auto_bind_vm_came(commands->auto_bind, vm);
 }

@@ -140,6 +140,24 @@ static int sync_waiting(struct keeper *keeper, enum reconcile_scope scope, char 
 	return err;
 }
 
+/* What a change may not take, and what time it is. */
+static void prepare_table(struct keeper *keeper)
+{
+	struct binding_table *table = &keeper->table;
+	struct desired desired;
+
+	desired_make(table, keeper->plan, NULL, &desired);
+	free(keeper->foreign.labels);
+	free(keeper->foreign.addresses);
+	reconcile_foreign(&keeper->reconcile, &desired, &keeper->foreign);
+	desired_done(&desired);
+	table->foreign_labels = keeper->foreign.labels;
+	table->foreign_label_count = keeper->foreign.label_count;
+	table->foreign_addresses = keeper->foreign.addresses;
+	table->foreign_address_count = keeper->foreign.address_count;
+	table->clock = loop_now();
+}
+
 /* --- batches: all changes that wait go together ------------------------------------------- */
 
 static void end_batch(struct keeper *keeper)
@@ -278,27 +296,11 @@ static void synced(void *ctx)
 	if (!sync->err && keeper->work == WORK_CHANGE)
 		keeper->hooks.changed(keeper->hooks.ctx);
 	sync_done(&keeper->sync);
+	if (keeper->work == WORK_RESYNC)
+		prepare_table(keeper);
 	if (keeper->work == WORK_RESYNC || !keeper_is_in_sync(keeper))
 		set_resync(keeper);
 	end_batch(keeper);
-}
-
-/* What a change may not take, and what time it is. */
-static void prepare_table(struct keeper *keeper)
-{
-	struct binding_table *table = &keeper->table;
-	struct desired desired;
-
-	desired_make(table, keeper->plan, NULL, &desired);
-	free(keeper->foreign.labels);
-	free(keeper->foreign.addresses);
-	reconcile_foreign(&keeper->reconcile, &desired, &keeper->foreign);
-	desired_done(&desired);
-	table->foreign_labels = keeper->foreign.labels;
-	table->foreign_label_count = keeper->foreign.label_count;
-	table->foreign_addresses = keeper->foreign.addresses;
-	table->foreign_address_count = keeper->foreign.address_count;
-	table->clock = loop_now();
 }
 
 /* How many changes changed anything. */
@@ -383,6 +385,8 @@ static void links_settled(void *ctx)
 	desired_make(&keeper->table, keeper->plan, keeper->isolation, &desired);
 	if (!reconcile_addresses_are_right(&keeper->reconcile, &desired))
 		resync(keeper);
+	else
+		prepare_table(keeper);
 	desired_done(&desired);
 }
 

@@ -21,6 +21,8 @@
 #include "natmgr/isolate.h"
 #include "natmgr/xtables_lock.h"
 
+#define RECLAIM_MAX 100
+
 struct natmgr {
 	struct loop *loop;
 	const struct config *config;
@@ -112,16 +114,16 @@ void natmgr_vm_came(struct natmgr *natmgr, const struct vm *vm)
 	hairpin_soon(&natmgr->hairpin);
 }
 
-void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
+bool natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
 	void *ctx)
 {
 	const struct binding_table *table = keeper_table(natmgr->keeper);
 	const struct plan *plan = keeper_plan(natmgr->keeper);
 	uint64_t now = loop_now(), limit = natmgr->config->nat.reclaim_after;
-	struct binding *due = xcalloc(table->count, sizeof(*due));
+	struct binding *due = xcalloc(RECLAIM_MAX, sizeof(*due));
 	size_t count = 0;
 
-	for (size_t i = 0; i < table->count; i++) {
+	for (size_t i = 0; i < table->count && count < RECLAIM_MAX; i++) {
 		const struct binding *binding = &table->list[i];
 		const struct vm *vm = plan_by_name(plan, binding->vm);
 		/* a VM has from its bind on as long to come as it may be away */
@@ -133,6 +135,7 @@ void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const str
 	for (size_t i = 0; i < count; i++)
 		commands_reclaim(natmgr->commands, due[i].vm, due[i].address);
 	free(due);
+	return count == RECLAIM_MAX;
 }
 
 /* --- what is told ------------------------------------------------------------------------- */

@@ -53,9 +53,10 @@ void natmgr_vm_came(struct natmgr *natmgr, const struct vm *vm);
 
 /*
  * reclaim-after: takes the addresses of VMs that had no lease for so long. away(ctx, vm): for how
- * many seconds the VM has had none; 0: it has one.
+ * many seconds the VM has had none; 0: it has one. True: there are more, for the next call: many
+ * at once would hold the loop.
  */
-void natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
+bool natmgr_reclaim(struct natmgr *natmgr, uint64_t (*away)(void *ctx, const struct vm *vm),
 	void *ctx);
 
 /* The section "nat" of `eipctl status`; the caller owns it. */

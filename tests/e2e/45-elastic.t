@@ -193,6 +193,33 @@ sleep 1
 is "auto-bind, reclaim: a VM that is away waits for none" "$(state_of "$EIP1")" free
 check "auto-bind, reclaim: it comes" vm_lease vm-001
 check "auto-bind, reclaim: and is given one" wait_for 8 owner_is "$EIP1" vm-001
+# It comes while its address is being taken back.
+fresh
+conf nat.auto-bind yes
+conf nat.reclaim-after 4s
+conf outer.pool "$EIP1"
+plan "${two[0]}"
+daemon_up
+lock_hold
+sleep 5 # longer than reclaim-after
+check "auto-bind, reclaim: a VM comes while the lock is held" vm_lease vm-001
+lock_release
+check "auto-bind, reclaim: it has its address, or again" wait_for 8 owner_is "$EIP1" vm-001
+sleep 2
+check "auto-bind, reclaim: and keeps it" owner_is "$EIP1" vm-001
+# Others take theirs from the interface.
+fresh
+conf nat.auto-bind yes
+conf outer.probe yes
+conf outer.pool "$EIP1"
+conf nat.resync 2s
+ip -n "$HV" addr add "$EIP1/32" dev eth0
+plan "${two[0]}"
+daemon_up
+is "auto-bind: what is on the interface is given to nobody" "$(public_of vm-001)" ""
+ip -n "$HV" addr del "$EIP1/32" dev eth0
+check "auto-bind: when it is gone from there it is" wait_for 12 owner_is "$EIP1" vm-001
+conf nat.resync
 vm_static vm-001 "$IP1" 2>/dev/null
 vm_static vm-002 "$IP2" 2>/dev/null
 
