@@ -5,6 +5,7 @@
  */
 #include "common/netlink_link.h"
 
+#include <arpa/inet.h> /* musl's must come before linux/in6.h */
 #include <errno.h>
 #include <linux/if_bridge.h>
 #include <linux/rtnetlink.h>

@@ -30,34 +30,39 @@ json_t *counters_json(const struct counters *counters)
 	return object;
 }
 
+static void print_head(FILE *out, const char *name, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s counter\n", name, help, name);
+}
+
 static void print_counter(FILE *out, const char *name, const char *label, const char *value,
 	uint64_t number)
 {
 	fprintf(out, "%s{%s=\"%s\"} %llu\n", name, label, value, (unsigned long long)number);
 }
 
+/* Those types that occur; DHCP_NONE ends them. */
+static void print_types(FILE *out, const char *name, const char *help, const enum dhcp_type *types,
+	const uint64_t *numbers)
+{
+	print_head(out, name, help);
+	for (; *types != DHCP_NONE; types++)
+		print_counter(out, name, "type", dhcp_type_name(*types), numbers[*types]);
+}
+
 void counters_print(const struct counters *counters, FILE *out)
 {
 	static const enum dhcp_type asked[] = { DHCP_DISCOVER, DHCP_REQUEST, DHCP_DECLINE,
-		DHCP_RELEASE, DHCP_INFORM, DHCP_BOOTP };
-	static const enum dhcp_type answers[] = { DHCP_OFFER, DHCP_ACK, DHCP_NAK, DHCP_BOOTP };
+		DHCP_RELEASE, DHCP_INFORM, DHCP_BOOTP, DHCP_NONE };
+	static const enum dhcp_type answers[] = { DHCP_OFFER, DHCP_ACK, DHCP_NAK, DHCP_BOOTP,
+		DHCP_NONE };
+	static const char dropped[] = "eipd_dhcp_dropped_total";
 
-	fputs("# HELP eipd_dhcp_received_total DHCP messages understood, by type.\n"
-	      "# TYPE eipd_dhcp_received_total counter\n",
-		out);
-	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++)
-		print_counter(out, "eipd_dhcp_received_total", "type", dhcp_type_name(asked[i]),
-			counters->received[asked[i]]);
-	fputs("# HELP eipd_dhcp_sent_total DHCP answers, by type.\n"
-	      "# TYPE eipd_dhcp_sent_total counter\n",
-		out);
-	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++)
-		print_counter(out, "eipd_dhcp_sent_total", "type", dhcp_type_name(answers[i]),
-			counters->sent[answers[i]]);
-	fputs("# HELP eipd_dhcp_dropped_total Frames not answered, by reason.\n"
-	      "# TYPE eipd_dhcp_dropped_total counter\n",
-		out);
+	print_types(out, "eipd_dhcp_received_total", "DHCP messages understood, by type.", asked,
+		counters->received);
+	print_types(out, "eipd_dhcp_sent_total", "DHCP answers, by type.", answers, counters->sent);
+	print_head(out, dropped, "Frames not answered, by reason.");
 	for (enum dhcp_drop drop = DROP_SHORT; drop < DROP_COUNT; drop++)
-		print_counter(out, "eipd_dhcp_dropped_total", "reason", dhcp_drop_text(drop)->name,
+		print_counter(out, dropped, "reason", dhcp_drop_text(drop)->name,
 			counters->dropped[drop]);
 }

@@ -279,11 +279,15 @@ static struct lease_moment read_moment(const char *text, const struct lease_mome
 	return written;
 }
 
+/* The two clocks of a moment are not read at once, so that a later one can seem to be earlier. */
+#define CLOCK_SLACK_MS 2000
+
 /* Milliseconds; 0: by a clock that was set back. */
 static uint64_t time_since(const struct lease_moment *written, const struct lease_moment *moment)
 {
-	if (*moment->boot && !strcmp(written->boot, moment->boot) && written->now <= moment->now)
-		return moment->now - written->now;
+	if (*moment->boot && !strcmp(written->boot, moment->boot) &&
+		written->now <= moment->now + CLOCK_SLACK_MS)
+		return moment->now > written->now ? moment->now - written->now : 0;
 	return moment->wall > written->wall ? (uint64_t)(moment->wall - written->wall) * 1000 : 0;
 }
 

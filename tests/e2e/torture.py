@@ -327,6 +327,12 @@ def scenario(thorough):
     return steps + [LeaseWritten()] if thorough else steps
 
 
+def told_by_hand(text):
+    """A file but for what is found out, after a change and before its answer, by looking at ports."""
+    return text and [line for line in text.splitlines()
+                     if not line.startswith(("seen ", "mask "))]
+
+
 # ---- the undisturbed run
 
 class Reference:
@@ -398,7 +404,8 @@ class Torture:
         old, new = reference.before, reference.after
         self.wrong["bare"] += [f"{when}: {a}" for a in exposed()]
         for name, text in files().items():
-            if text not in (old[name], new[name], reference.rest[name]):
+            if told_by_hand(text) not in [told_by_hand(one[name])
+                                          for one in (old, new, reference.rest)]:
                 self.wrong["half"].append(f"{when}: {name}: {text!r}")
         if nat_rules() not in reference.nat:
             self.wrong["half"].append(f"{when}: nat: {nat_rules()}")

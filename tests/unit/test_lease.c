@@ -468,6 +468,7 @@ static const struct clock_row {
 	{ "10 s later", BOOT, 910000, 10, 960000 },
 	{ "10 s later, the clock set back by a year", BOOT, 910000, -YEAR, 960000 },
 	{ "10 s later, the clock put forward by a year", BOOT, 910000, YEAR, 960000 },
+	{ "at once, the clock put forward by a year", BOOT, 899990, YEAR, 959990 },
 	{ "70 s later, the clock set back by a year", BOOT, 970000, -YEAR, 0 },
 	{ "in another boot, 10 s later", OTHER_BOOT, 5000, 10, 55000 },
 	{ "in another boot, without a clock that goes on", OTHER_BOOT, 5000, -YEAR, 65000 },
