@@ -123,7 +123,7 @@ static void see_claimed(struct seeing *seeing)
 }
 
 /* What the host says of ports goes before what the hand has named, and what was seen. */
-bool isolate_see_known(struct isolate *isolate, struct isolated *isolated)
+static bool see_known(struct isolate *isolate, struct isolated *isolated)
 {
 	const struct vm *vm = plan_by_name(isolate->seating.plan, isolated->vm);
 	struct seeing seeing = { isolate, isolated, false };
@@ -249,7 +249,7 @@ bool isolate_look_at_ports(struct isolate *isolate)
 		isolate_sync_soon(isolate, 0);
 	changed = forget_ports(isolate);
 	for (size_t i = 0; i < isolate->isolation.count; i++)
-		changed = isolate_see_known(isolate, &isolate->isolation.list[i]) || changed;
+		changed = see_known(isolate, &isolate->isolation.list[i]) || changed;
 	return changed;
 }
 
@@ -281,7 +281,7 @@ static void take_learned(void *ctx, const struct mac *mac, unsigned port)
 }
 
 /* True: an isolated VM has a port more. */
-bool isolate_look_for(struct isolate *isolate, const struct mac *mac)
+static bool look_for(struct isolate *isolate, const struct mac *mac)
 {
 	unsigned port;
 	int err = netlink_fdb_find(isolate->route, &isolate->bridge, mac, &port);
@@ -305,9 +305,9 @@ void isolate_look_for_vm(struct isolate *isolate, const char *vm)
 	if (isolated->ip) {
 		const struct mac mac = isolated->mac;
 
-		(void)isolate_look_for(isolate, &mac);
+		(void)look_for(isolate, &mac);
 	}
-	(void)isolate_see_known(isolate, isolated);
+	(void)see_known(isolate, isolated);
 }
 
 /*
@@ -324,14 +324,14 @@ static bool look_for_some(struct isolate *isolate, size_t from, size_t to)
 		const struct mac mac = isolated->mac;
 
 		if (isolated->ip && !plan_by_mac(seating->plan, &mac))
-			changed = isolate_look_for(isolate, &mac) || changed;
+			changed = look_for(isolate, &mac) || changed;
 	}
 	for (size_t i = from; i < to; i++) {
 		const struct vm *vm = plan_vm(seating->plan, i);
 
 		if (!seating_is_said(seating, vm) &&
 			!(seating->is_sticky && seating_of(seating, vm)))
-			changed = isolate_look_for(isolate, &vm->mac) || changed;
+			changed = look_for(isolate, &vm->mac) || changed;
 	}
 	return changed;
 }

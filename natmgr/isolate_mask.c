@@ -44,7 +44,7 @@ static bool lacks_mask(const struct isolate *isolate, const struct port *port)
 }
 
 /* First: only the file knows what the ports had. True: it is to be written. */
-bool isolate_note_masks(struct isolate *isolate)
+static bool note_masks(struct isolate *isolate)
 {
 	bool is_new = false;
 
@@ -65,7 +65,7 @@ void isolate_guard_ports(struct isolate *isolate)
 {
 	if (!isolate->is_synced)
 		return;
-	if (isolate_note_masks(isolate))
+	if (note_masks(isolate))
 		isolate_save(isolate);
 	/* at its end this is called again */
 	if (isolate_is_saving(isolate))

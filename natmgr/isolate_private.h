@@ -72,9 +72,10 @@ void isolate_sync_soon(struct isolate *isolate, unsigned ms);
 
 /* --- isolate_mask.c: frames that pass no hook --- */
 
-/* What ports have is noted before it is changed. True: the file is to be written. */
-bool isolate_note_masks(struct isolate *isolate);
-/* Also one that lost it. Only when the rules are there: until then such a frame would go to all. */
+/*
+ * Nothing happens before the rules are there and what ports had is on the disk; it is called again
+ * at the end of a sync and of a write.
+ */
 void isolate_guard_ports(struct isolate *isolate);
 /*
  * What ports had that are not guarded any more, they have again; before the rules go. True: the file
@@ -84,14 +85,11 @@ bool isolate_release_ports(struct isolate *isolate);
 
 /* --- isolate_look.c: ports, and who sits there --- */
 
-/* All of these: true: an isolated VM has another port than before. */
-bool isolate_see_known(struct isolate *isolate, struct isolated *isolated);
+/* Both: true: an isolated VM has another port than before. The latter: at once, and all there is. */
 bool isolate_look_at_ports(struct isolate *isolate);
-bool isolate_look_for(struct isolate *isolate, const struct mac *mac);
-/* For a VM of which something else holds than before: all there is to know. */
-void isolate_look_for_vm(struct isolate *isolate, const char *vm);
-/* At once, and all of it. */
 bool isolate_look(struct isolate *isolate);
+/* For a VM of which something else holds than before. */
+void isolate_look_for_vm(struct isolate *isolate, const char *vm);
 
 /* What the host says of ports. True: it is news. */
 bool isolate_hear(struct isolate *isolate);

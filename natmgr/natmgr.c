@@ -21,6 +21,7 @@
 #include "natmgr/isolate.h"
 #include "natmgr/xtables_lock.h"
 
+/* Each of them goes through the table. */
 #define RECLAIM_MAX 100
 
 struct natmgr {
