@@ -327,10 +327,13 @@ def scenario(thorough):
     return steps + [LeaseWritten()] if thorough else steps
 
 
-def told_by_hand(text):
-    """A file but for what is found out, after a change and before its answer, by looking at ports."""
-    return text and [line for line in text.splitlines()
-                     if not line.startswith(("seen ", "mask "))]
+def isolation_underway(old, new):
+    """The file of isolation while a change goes on: as it is wanted, but for what is found out by
+    looking at ports and written before the answer; what they let pass before is kept until then."""
+    old, new = [(text or "").splitlines() for text in (old, new)]
+    return sorted({line for line in new if not line.startswith(("seen ", "mask "))} |
+                  {line for line in old if line.startswith("mask ") or
+                   line.startswith("seen ") and line in new})
 
 
 # ---- the undisturbed run
@@ -404,8 +407,10 @@ class Torture:
         old, new = reference.before, reference.after
         self.wrong["bare"] += [f"{when}: {a}" for a in exposed()]
         for name, text in files().items():
-            if told_by_hand(text) not in [told_by_hand(one[name])
-                                          for one in (old, new, reference.rest)]:
+            if text in (old[name], new[name], reference.rest[name]):
+                continue
+            if name != "isolated" or not text or not text.endswith("\n") or \
+                    sorted(text.splitlines()) != isolation_underway(old[name], new[name]):
                 self.wrong["half"].append(f"{when}: {name}: {text!r}")
         if nat_rules() not in reference.nat:
             self.wrong["half"].append(f"{when}: nat: {nat_rules()}")
