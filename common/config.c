@@ -15,6 +15,7 @@
 #include "common/config_file.h"
 #include "common/config_value.h"
 #include "common/memory.h"
+#include "common/plan.h"
 
 /* a value in a message, by "%.*s%s" */
 #define SHOWN_MAX    200
@@ -208,16 +209,12 @@ static const struct key *nearest_key(const char *section, const char *name)
 
 static bool section_exists(const char *section)
 {
-	const char *tag;
-
 	for (size_t i = 0; i < COUNT(keys); i++) {
 		if (!strcmp(keys[i].section, section))
 			return true;
 	}
-	if (strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX)))
-		return false;
-	tag = section + strlen(TAG_PREFIX);
-	return *tag && !tag[strspn(tag, "abcdefghijklmnopqrstuvwxyz0123456789-_.")];
+	return !strncmp(section, TAG_PREFIX, strlen(TAG_PREFIX)) &&
+		plan_tag_is_valid(section + strlen(TAG_PREFIX));
 }
 
 /* --- into the configuration ---------------------------------------------------------------- */

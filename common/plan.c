@@ -238,14 +238,18 @@ static const char *share_tags(struct plan *plan, char *tags)
 	return tags;
 }
 
+bool plan_tag_is_valid(const char *tag)
+{
+	return *tag &&
+		!tag[strspn(tag,
+			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")];
+}
+
 static void take_tag(struct parser *parser, char *tag)
 {
 	char *tags = parser->tags;
 
-	if (!*tag ||
-		tag[strspn(tag,
-			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			"0123456789-_.")]) {
+	if (!plan_tag_is_valid(tag)) {
 		REFUSE(parser, "set:%s: not a tag; expected letters, digits, - _ .", tag);
 		return;
 	}

@@ -81,5 +81,7 @@ char *plan_text_remove(const char *text, unsigned line);
 
 /* One DNS label: letters, digits and inner hyphens, at most 63 (RFC 952, RFC 1123 2.1). */
 bool plan_name_is_valid(const char *name);
+/* Of set:TAG and [tag TAG]: letters, digits, - _ . */
+bool plan_tag_is_valid(const char *tag);
 
 #endif

@@ -28,7 +28,7 @@ struct wanted {
 
 enum verb { VERB_ISOLATE, VERB_REJOIN, VERB_PORT };
 
-/* A command, until its answer: list, file and kernel first, then the VM's public addresses. */
+/* A command, until its answer: file, list and kernel first, then the VM's public addresses. */
 struct order {
 	struct isolate_change change;
 	struct keeper_change addresses;

@@ -56,8 +56,8 @@ struct nft {
 static struct nl_msg *new_request(const struct nft *nft, int message, int flags, bool with_table)
 {
 	const struct nfgenmsg header = { .nfgen_family = NFPROTO_BRIDGE, .version = NFNETLINK_V0 };
-	struct nl_msg *msg = netlink_message(nft_message_type(message), flags,
-		&header, sizeof(header));
+	struct nl_msg *msg = netlink_message(nft_message_type(message), flags, &header,
+		sizeof(header));
 
 	if (!msg)
 		abort();
